@@ -1,0 +1,8 @@
+//! Posthouse: SMTP in, RocksDB at rest, IMAP out.
+//!
+//! Before the 250 the [`server`] decides and [`accept`] commits; between the sessions there is only the
+//! [`store`]. A module imports only what stands above it here; `tests/architecture.rs` holds the table.
+
+#![forbid(unsafe_code)]
+
+pub mod mail;

@@ -1,0 +1,22 @@
+//! The words of mail: addresses, envelope, mailbox names, UIDs, flags, status codes, ids and time.
+//!
+//! Pure values. Bytes from outside become these types at the edge, through one `parse` each; inside, a value of
+//! such a type is what it says. `Display` writes the wire form, and `parse(x.to_string()) == x`.
+
+mod address;
+mod clock;
+mod flag;
+mod id;
+mod mailbox_name;
+mod status;
+mod uid;
+
+pub use address::{
+    Address, AddressError, AddressKey, AddressLiteral, Domain, ForwardPath, Host, LocalPart, ReversePath,
+};
+pub use clock::{Clock, Timestamp};
+pub use flag::{Flags, Keyword, SystemFlag, SystemFlags};
+pub use id::{AccountId, AliasId, BlobId, BlobIds, DomainId, MailboxId};
+pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
+pub use status::EnhancedCode;
+pub use uid::{ModSeq, Uid, UidSet, UidValidity};
