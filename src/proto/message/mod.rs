@@ -1,0 +1,68 @@
+//! Messages (RFC 5322, MIME): structure while they stream by, ENVELOPE and BODYSTRUCTURE, header fields, text for SEARCH.
+//!
+//! Nothing here fails on bad input: every sequence of octets is a message, and what is malformed is shown as
+//! `text/plain` or left out, so that ENVELOPE and BODYSTRUCTURE are always well-formed. Everything is bounded: header,
+//! number of parts, nesting depth, addresses, octets of the result.
+//!
+//! - [`Scanner`] follows a message as it arrives and makes its [`Summary`]; [`Summary::range`] finds a section.
+//! - [`header`] reads header fields; [`decode_text`] decodes their text (RFC 2047).
+//! - [`SentDate`] reads and [`format_date`] writes the date of RFC 5322.
+//! - [`Needle`] and [`SearchText`] serve SEARCH.
+
+pub mod header;
+
+mod address_list;
+mod date;
+mod decode;
+mod envelope;
+mod mime;
+mod record;
+mod scanner;
+mod search;
+mod section;
+mod structure;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use date::{SentDate, format_date};
+pub use decode::decode_text;
+pub use scanner::Scanner;
+pub use search::{Needle, SearchText};
+pub use section::Section;
+
+/// What is kept of a message's structure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The parenthesized ENVELOPE (RFC 3501 §7.4.2), 7-bit, ready to send.
+    pub envelope: Vec<u8>,
+    /// BODY, the non-extensible form, ready to send.
+    pub body: Vec<u8>,
+    /// BODYSTRUCTURE, ready to send.
+    pub body_structure: Vec<u8>,
+    /// The top-level part, with everything below it.
+    pub root: Part,
+}
+
+/// A MIME part by its place in the content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Octets `header.0..header.1` of the content: the part's header with the blank line that ends it.
+    pub header: (u64, u64),
+    /// Octets of the body, without the CRLF that belongs to the boundary.
+    pub body: (u64, u64),
+    /// What lies inside.
+    pub content: PartContent,
+}
+
+/// What a part holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartContent {
+    /// Neither a multipart nor a message.
+    Leaf,
+    /// The parts of a multipart; never empty.
+    Multipart(Vec<Part>),
+    /// The message inside a `message/rfc822` (or `message/global`): its header lies in this part's body.
+    Message(Box<Part>),
+}
