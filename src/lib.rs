@@ -8,3 +8,5 @@
 pub mod mail;
 
 pub mod proto;
+
+pub mod directory;
