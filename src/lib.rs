@@ -10,3 +10,7 @@ pub mod mail;
 pub mod proto;
 
 pub mod directory;
+
+pub mod policy;
+
+pub mod routing;

@@ -1,0 +1,60 @@
+//! May a transaction start with this reverse-path? Asked at MAIL (policy semantics §5, §19).
+
+use super::{Reason, Verdict};
+
+/// What is known at MAIL.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Who speaks.
+    pub submitter: Submitter,
+    /// SIZE=, in octets.
+    pub declared_size: Option<u64>,
+    /// Largest message, in octets.
+    pub size_limit: u64,
+}
+
+/// Who speaks, and whether the reverse-path is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitter {
+    /// Another server, or whoever says so: any reverse-path is a claim and nothing else.
+    Relay,
+    /// A client of the submission service without login.
+    Anonymous,
+    /// A client of the submission service with a login; `<>` or an address of its account.
+    Owner,
+    /// A client of the submission service with a login; not an address of its account.
+    NotOwner,
+}
+
+/// Size before authentication before ownership: the order of policy semantics §19.
+pub fn decide(facts: &Facts) -> Verdict {
+    if facts.declared_size.is_some_and(|size| size > facts.size_limit) {
+        return Verdict::Refuse(Reason::TooBig);
+    }
+    match facts.submitter {
+        Submitter::Relay | Submitter::Owner => Verdict::Accept,
+        Submitter::Anonymous => Verdict::Refuse(Reason::AuthenticationRequired),
+        Submitter::NotOwner => Verdict::Refuse(Reason::SenderNotOwned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        use Verdict::{Accept, Refuse};
+        for (case, submitter, declared_size, want) in [
+            ("outsider", Submitter::Relay, None, Accept),
+            ("size that just fits", Submitter::Relay, Some(1000), Accept),
+            ("size that does not", Submitter::Relay, Some(1001), Refuse(Reason::TooBig)),
+            ("submission without login", Submitter::Anonymous, None, Refuse(Reason::AuthenticationRequired)),
+            ("own address", Submitter::Owner, None, Accept),
+            ("somebody else's address", Submitter::NotOwner, None, Refuse(Reason::SenderNotOwned)),
+            ("size comes first", Submitter::Anonymous, Some(1001), Refuse(Reason::TooBig)),
+        ] {
+            assert_eq!(decide(&Facts { submitter, declared_size, size_limit: 1000 }), want, "{case}");
+        }
+    }
+}
