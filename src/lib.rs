@@ -14,3 +14,5 @@ pub mod directory;
 pub mod policy;
 
 pub mod routing;
+
+pub mod net;
