@@ -16,3 +16,5 @@ pub mod policy;
 pub mod routing;
 
 pub mod net;
+
+pub mod store;

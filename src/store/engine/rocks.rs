@@ -1,0 +1,272 @@
+//! RocksDB: many readers on snapshots, one writer thread with group commit.
+//!
+//! The writer takes every waiting transaction, runs them in order over the database and what the batch has written so
+//! far, writes one batch, syncs the write-ahead log once if anyone asked for it, and answers them all. So there are no
+//! locks and no conflicts, and the flush is shared by every session that waits. A failed write poisons the engine.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+use tokio::sync::oneshot;
+
+use super::{Durability, Engine, Key, Keyspace, Snapshot, Transaction};
+use crate::store::Error;
+
+type Answer = oneshot::Sender<Result<(), Error>>;
+
+/// The engine.
+pub struct Rocks {
+    db: Arc<DB>,
+    queue: Mutex<Option<Sender<(Transaction, Answer)>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Rocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rocks").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+impl Rocks {
+    /// Opens or creates the database in `path`. `memory` octets are shared by block cache, blob cache and memtables.
+    /// Fails if another process has it open, or if it is damaged beyond the tail of its log.
+    pub fn open(path: &Path, memory: usize) -> Result<Self, rocksdb::Error> {
+        let cache = Cache::new_lru_cache(memory);
+        let options = database_options(&cache, memory);
+        let families = Keyspace::ALL.map(|k| ColumnFamilyDescriptor::new(k.name(), family_options(k, &cache, memory)));
+        let db = Arc::new(DB::open_cf_descriptors(&options, path, families)?);
+        let (queue, waiting) = mpsc::channel();
+        let writer = Writer { db: db.clone(), poisoned: AtomicBool::new(false) };
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&waiting));
+        // Only a process without threads left cannot start one; then nothing can be written and every submission says so.
+        Ok(Self { db, queue: Mutex::new(thread.is_ok().then_some(queue)), writer: Mutex::new(thread.ok()) })
+    }
+}
+
+fn database_options(cache: &Cache, memory: usize) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
+        memory / 2,
+        false,
+        cache.clone(),
+    ));
+    // The log is as large as what is in memtables; a start replays at most this much.
+    options.set_max_total_wal_size((memory as u64).max(64 << 20));
+    // A log file that is written over needs no new blocks, so its sync needs no journal commit.
+    options.set_recycle_log_file_num(4);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(1 << 20);
+    options.set_max_open_files(1024);
+    options.set_keep_log_file_num(4);
+    options.set_log_level(LogLevel::Warn);
+    options
+}
+
+fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_bloom_filter(10.0, false);
+    table.set_block_size(16 << 10);
+    table.set_format_version(5);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_write_buffer_size(16 << 20);
+    if keyspace == Keyspace::Blob {
+        options.set_write_buffer_size((memory / 4).clamp(16 << 20, 128 << 20));
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(512);
+        options.set_blob_file_size(256 << 20);
+        // Room for what arrives while one memtable is being flushed, or large messages wait for the flush.
+        options.set_max_write_buffer_number(4);
+        options.set_blob_compression_type(DBCompressionType::Lz4);
+        options.set_blob_cache(cache);
+        // Content is never rewritten for ordering, only to give back the space of swept messages.
+        options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(0.5);
+        options.set_blob_gc_force_threshold(0.5);
+    }
+    options
+}
+
+impl Engine for Rocks {
+    fn snapshot(&self) -> Box<dyn Snapshot + '_> {
+        Box::new(View { db: &self.db, snapshot: self.db.snapshot() })
+    }
+
+    fn submit(&self, transaction: Transaction) -> oneshot::Receiver<Result<(), Error>> {
+        let (answer, receiver) = oneshot::channel();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without a queue, or a writer behind it, the answer is dropped, which the receiver sees as unavailable.
+        if let Some(queue) = &*queue {
+            let _ = queue.send((transaction, answer));
+        }
+        receiver
+    }
+
+    fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && writer.join().is_err()
+        {
+            tracing::error!("store writer ended by a panic");
+        }
+    }
+}
+
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Writer {
+    db: Arc<DB>,
+    poisoned: AtomicBool,
+}
+
+/// What the batch being made has written so far. Content is left out: no transaction reads it.
+type Overlay = HashMap<Key, Option<Vec<u8>>>;
+
+impl Writer {
+    fn run(&self, waiting: &Receiver<(Transaction, Answer)>) {
+        while let Ok(first) = waiting.recv() {
+            let mut batch = Batch::default();
+            let mut next = Some(first);
+            while let Some((transaction, answer)) = next {
+                self.add(&mut batch, transaction, answer);
+                let full = batch.answers.len() >= MAX_TRANSACTIONS || batch.writes.size_in_bytes() >= MAX_OCTETS;
+                next = if full { None } else { waiting.try_recv().ok() };
+            }
+            self.commit(batch);
+        }
+        if !self.poisoned.load(Ordering::Relaxed)
+            && let Err(error) = self.db.flush_wal(true)
+        {
+            tracing::error!(%error, "store could not sync its log on close");
+        }
+    }
+
+    /// Runs one transaction on top of the batch. One that aborts is answered at once and leaves nothing behind.
+    fn add(&self, batch: &mut Batch, mut transaction: Transaction, answer: Answer) {
+        let decided = if self.poisoned.load(Ordering::Relaxed) {
+            Err(Error::Unavailable)
+        } else {
+            self.values(batch, &transaction.reads).and_then(|values| (transaction.decide)(&values))
+        };
+        let decided = match decided {
+            Ok(decided) => decided,
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                return;
+            }
+        };
+        for write in transaction.writes.into_iter().chain(decided) {
+            let Ok(family) = family(&self.db, write.key.0) else { continue };
+            match &write.value {
+                Some(value) => batch.writes.put_cf(family, &write.key.1, value),
+                None => batch.writes.delete_cf(family, &write.key.1),
+            }
+            if write.key.0 != Keyspace::Blob {
+                batch.overlay.insert(write.key, write.value);
+            }
+        }
+        batch.synced |= transaction.durability == Durability::Synced;
+        batch.answers.push(answer);
+    }
+
+    fn values(&self, batch: &Batch, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        keys.iter()
+            .map(|key| match batch.overlay.get(key) {
+                Some(value) => Ok(value.clone()),
+                None => self.db.get_cf(family(&self.db, key.0)?, &key.1).map_err(read_failed),
+            })
+            .collect()
+    }
+
+    fn commit(&self, batch: Batch) {
+        if batch.answers.is_empty() {
+            return;
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(batch.synced);
+        let result = self.db.write_opt(batch.writes, &options).map_err(|error| {
+            // What the log holds after a failed write or sync is not known, so nothing may be promised on top of it.
+            self.poisoned.store(true, Ordering::Relaxed);
+            tracing::error!(%error, "store write failed: no writes until restart");
+            Error::Unavailable
+        });
+        for answer in batch.answers {
+            // The asker may be gone; the commit stands.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    writes: WriteBatch,
+    overlay: Overlay,
+    answers: Vec<Answer>,
+    synced: bool,
+}
+
+struct View<'a> {
+    db: &'a DB,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+impl Snapshot for View<'_> {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.snapshot.get_cf(family(self.db, keyspace)?, key).map_err(read_failed)
+    }
+
+    fn range(
+        &self,
+        keyspace: Keyspace,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to);
+        let mut iterator = self.snapshot.raw_iterator_cf_opt(family(self.db, keyspace)?, options);
+        iterator.seek(from);
+        while let (Some(key), Some(value)) = (iterator.key(), iterator.value()) {
+            if !visit(key, value) {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(read_failed)
+    }
+}
+
+fn family(db: &DB, keyspace: Keyspace) -> Result<&ColumnFamily, Error> {
+    db.cf_handle(keyspace.name()).ok_or(Error::Unavailable)
+}
+
+fn read_failed(error: rocksdb::Error) -> Error {
+    tracing::error!(%error, "store read failed");
+    Error::Unavailable
+}
+
+/// Bounds of one batch: enough to share a flush among all sessions, little enough to answer soon.
+const MAX_TRANSACTIONS: usize = 4096;
+const MAX_OCTETS: usize = 16 << 20;

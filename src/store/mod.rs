@@ -1,0 +1,128 @@
+//! What lasts, in words of mail: content stored once, mailboxes as entries that refer to it, the directory's records.
+//!
+//! Keys and encodings are known to [`key`] and [`record`] alone; below lies [`engine`], which an embedded or a
+//! distributed database implements. Every act is one atomic commit, and whoever gets an `Ok` from a write that is
+//! documented as durable has it on disk. After a failed durable write reads go on and every write answers
+//! [`Error::Unavailable`] until restart (architecture, "Storage").
+
+pub mod engine;
+pub mod key;
+pub mod record;
+
+mod check;
+mod content;
+mod deliver;
+mod directory;
+mod folder;
+mod mailbox;
+mod purge;
+mod reader;
+mod watch;
+
+pub use check::{CheckReport, Finding};
+pub use content::{Content, Staging};
+pub use deliver::{Delivery, Placed, Target};
+pub use directory::{DirectoryRecord, DirectoryWrite};
+pub use folder::{Folder, Folders};
+pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
+pub use reader::{Changes, Message, Reader};
+pub use record::Usage;
+pub use watch::Watch;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::mail::{BlobIds, Clock};
+use engine::{Durability, Engine, Key, Transaction, Write};
+
+/// What can go wrong below the sessions. A short closed list; the cause is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The mailbox, account or message does not exist (any more).
+    #[error("not found")]
+    NotFound,
+    /// Something of this name exists.
+    #[error("exists already")]
+    Exists,
+    /// A limit of this store: number of mailboxes, of keywords, or UIDs used up.
+    #[error("limit reached")]
+    Limit,
+    /// What was read for the decision has changed; read again.
+    #[error("changed meanwhile")]
+    Conflict,
+    /// The engine failed or no longer trusts its disk: a temporary failure for every peer.
+    #[error("store is unavailable")]
+    Unavailable,
+    /// A record does not have the form this version writes.
+    #[error("stored data is damaged")]
+    Corrupt,
+}
+
+/// The store. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    blob_ids: BlobIds,
+    watches: watch::Watches,
+}
+
+impl Store {
+    /// A store over an open engine: writes the format version into a new one, refuses an unknown one with
+    /// [`Error::Corrupt`], and finishes what the last process left undone. `drawn` are random octets of this process.
+    /// Needs a runtime for the work left undone.
+    pub async fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, drawn: [u8; 3]) -> Result<Self, Error> {
+        let inner = Inner { engine, clock, blob_ids: BlobIds::new(drawn), watches: watch::Watches::default() };
+        let store = Self { inner: Arc::new(inner) };
+        store
+            .transact(vec![key::format()], vec![], Durability::Synced, |values| match values {
+                [Some(format)] if **format == [record::FORMAT] => Ok((vec![], ())),
+                [None] => Ok((vec![Write { key: key::format(), value: Some(vec![record::FORMAT]) }], ())),
+                _ => Err(Error::Corrupt),
+            })
+            .await?;
+        store.drop_abandoned_content().await?;
+        store.resume_purges().await?;
+        Ok(store)
+    }
+
+    /// Commits everything submitted and ends the engine; later writes answer [`Error::Unavailable`]. Blocks.
+    pub fn close(&self) {
+        self.inner.engine.close();
+    }
+
+    /// Runs one mini-transaction: `decide` gets the values of `reads` in order and gives writes and a result. Comes
+    /// back when the commit is as durable as asked for. A caller that goes away does not undo it.
+    async fn transact<T: Send + 'static>(
+        &self,
+        reads: Vec<Key>,
+        writes: Vec<Write>,
+        durability: Durability,
+        mut decide: impl FnMut(&[Option<Vec<u8>>]) -> Result<(Vec<Write>, T), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let result = Arc::new(Mutex::new(None));
+        let slot = result.clone();
+        let answer = self.inner.engine.submit(Transaction {
+            reads,
+            writes,
+            decide: Box::new(move |values| {
+                let (writes, result) = decide(values)?;
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                Ok(writes)
+            }),
+            durability,
+        });
+        answer.await.unwrap_or(Err(Error::Unavailable))?;
+        let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.ok_or(Error::Unavailable)
+    }
+}
+
+/// The value that a record must have.
+fn required(value: &Option<Vec<u8>>) -> Result<&[u8], Error> {
+    value.as_deref().ok_or(Error::NotFound)
+}

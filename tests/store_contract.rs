@@ -1,0 +1,606 @@
+//! What every engine must do, and what the store does on top of each: one suite, run over all of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use posthouse::mail::{
+    AccountId, Clock, Flags, Keyword, MailboxId, MailboxName, ModSeq, SystemFlag, SystemFlags, Timestamp, Uid, UidSet,
+};
+use posthouse::store::engine::{
+    Durability, Engine, Keyspace, Transaction, Write, faulty::Faulty, memory::Memory, rocks::Rocks,
+};
+use posthouse::store::{Delivery, Error, FlagChange, FlagUpdate, Placed, Store, Target};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+#[derive(Debug)]
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000)
+    }
+}
+
+/// An engine and, if it has one, its directory.
+struct Bench {
+    engine: Arc<dyn Engine>,
+    directory: Option<TempDir>,
+}
+
+impl Bench {
+    fn all() -> Vec<Bench> {
+        vec![Bench { engine: Arc::new(Memory::default()), directory: None }, Bench::rocks()]
+    }
+
+    fn rocks() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        Bench { engine: Arc::new(Rocks::open(&path(&directory), 64 << 20).unwrap()), directory: Some(directory) }
+    }
+
+    async fn store(&self) -> Store {
+        // The clock stands still: what is drawn at each start alone keeps ids apart.
+        static STARTS: AtomicU8 = AtomicU8::new(0);
+        let drawn = [1, 2, STARTS.fetch_add(1, Ordering::Relaxed)];
+        Store::open(self.engine.clone(), Arc::new(Fixed), drawn).await.unwrap()
+    }
+
+    /// Closes the engine and opens it anew where it keeps anything.
+    fn reopen(self) -> Bench {
+        let Some(directory) = self.directory else { return self };
+        self.engine.close();
+        drop(self.engine);
+        Bench { engine: Arc::new(Rocks::open(&path(&directory), 64 << 20).unwrap()), directory: Some(directory) }
+    }
+}
+
+fn path(directory: &TempDir) -> PathBuf {
+    directory.path().join("db")
+}
+
+fn put(key: &[u8], value: &[u8]) -> Write {
+    Write::put(Keyspace::Mailbox, key.to_vec(), value.to_vec())
+}
+
+fn submit(engine: &dyn Engine, writes: Vec<Write>) -> Result<(), Error> {
+    let decide = Box::new(|_: &[Option<Vec<u8>>]| Ok(vec![]));
+    let transaction = Transaction { reads: vec![], writes, decide, durability: Durability::Synced };
+    engine.submit(transaction).blocking_recv().unwrap()
+}
+
+fn keys(engine: &dyn Engine, from: &[u8], to: &[u8]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let visit = &mut |key: &[u8], _: &[u8]| {
+        keys.push(key.to_vec());
+        true
+    };
+    engine.snapshot().range(Keyspace::Mailbox, from, to, visit).unwrap();
+    keys
+}
+
+#[test]
+fn ranges_are_ordered_and_half_open() {
+    for bench in Bench::all() {
+        let engine = &*bench.engine;
+        submit(engine, vec![put(b"b", b"2"), put(b"a", b"1"), put(b"c", b"3"), put(b"a\0", b"x")]).unwrap();
+        assert_eq!(keys(engine, b"a", b"c"), [&b"a"[..], b"a\0", b"b"]);
+        assert_eq!(keys(engine, b"c", b"a"), Vec::<Vec<u8>>::new());
+        let mut first = None;
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            first = Some(key.to_vec());
+            false
+        };
+        engine.snapshot().range(Keyspace::Mailbox, b"a\0", b"z", visit).unwrap();
+        assert_eq!(first.as_deref(), Some(&b"a\0"[..]));
+    }
+}
+
+#[test]
+fn a_snapshot_does_not_see_later_commits() {
+    for bench in Bench::all() {
+        let engine = &*bench.engine;
+        submit(engine, vec![put(b"k", b"old")]).unwrap();
+        let snapshot = engine.snapshot();
+        submit(engine, vec![put(b"k", b"new"), put(b"l", b"x")]).unwrap();
+        assert_eq!(snapshot.get(Keyspace::Mailbox, b"k").unwrap().unwrap(), b"old");
+        assert_eq!(snapshot.get(Keyspace::Mailbox, b"l").unwrap(), None);
+        assert_eq!(engine.snapshot().get(Keyspace::Mailbox, b"k").unwrap().unwrap(), b"new");
+        assert_eq!(engine.snapshot().get(Keyspace::Entry, b"k").unwrap(), None);
+    }
+}
+
+#[test]
+fn an_aborted_transaction_writes_nothing() {
+    for bench in Bench::all() {
+        let decide = Box::new(|_: &[Option<Vec<u8>>]| Err(Error::Conflict));
+        let writes = vec![put(b"k", b"v")];
+        let transaction = Transaction { reads: vec![], writes, decide, durability: Durability::Synced };
+        assert_eq!(bench.engine.submit(transaction).blocking_recv().unwrap(), Err(Error::Conflict));
+        assert_eq!(bench.engine.snapshot().get(Keyspace::Mailbox, b"k").unwrap(), None);
+    }
+}
+
+#[test]
+fn concurrent_increments_are_all_counted() {
+    for bench in Bench::all() {
+        let add = || {
+            let key = (Keyspace::Mailbox, b"n".to_vec());
+            let decide = Box::new(|values: &[Option<Vec<u8>>]| {
+                let n = values[0].as_ref().map_or(0, |v| u32::from_be_bytes(v[..].try_into().unwrap()));
+                Ok(vec![put(b"n", &(n + 1).to_be_bytes())])
+            });
+            let transaction =
+                Transaction { reads: vec![key], writes: vec![], decide, durability: Durability::Buffered };
+            bench.engine.submit(transaction)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let answers: Vec<_> = (0..250).map(|_| add()).collect();
+                    answers.into_iter().for_each(|a| a.blocking_recv().unwrap().unwrap());
+                });
+            }
+        });
+        let value = bench.engine.snapshot().get(Keyspace::Mailbox, b"n").unwrap().unwrap();
+        assert_eq!(value, 1000u32.to_be_bytes());
+    }
+}
+
+#[test]
+fn a_closed_engine_has_kept_everything_and_takes_nothing() {
+    let bench = Bench::rocks();
+    submit(&*bench.engine, vec![put(b"k", b"v")]).unwrap();
+    bench.engine.close();
+    let decide = Box::new(|_: &[Option<Vec<u8>>]| Ok(vec![]));
+    let late = Transaction { reads: vec![], writes: vec![], decide, durability: Durability::Synced };
+    assert!(bench.engine.submit(late).blocking_recv().is_err());
+    let bench = bench.reopen();
+    assert_eq!(bench.engine.snapshot().get(Keyspace::Mailbox, b"k").unwrap().unwrap(), b"v");
+}
+
+const ALICE: u32 = 7;
+
+fn alice() -> AccountId {
+    AccountId::new(ALICE).unwrap()
+}
+
+fn uids(numbers: &[u32]) -> UidSet {
+    numbers.iter().filter_map(|n| Uid::new(*n)).collect()
+}
+
+fn everything() -> UidSet {
+    let mut all = UidSet::new();
+    all.insert_range(Uid::MIN, Uid::MAX);
+    all
+}
+
+async fn deliver(store: &Store, content: &[u8], targets: &[(AccountId, MailboxId)]) -> Result<Vec<Placed>, Error> {
+    let mut staging = store.stage();
+    staging.push(content).await?;
+    let target = |(account, mailbox): &(AccountId, MailboxId)| Target {
+        account: *account,
+        mailbox: *mailbox,
+        flags: Flags::default(),
+    };
+    let delivery = Delivery {
+        content: staging.finish(),
+        prefix: b"Received: x\r\n".to_vec(),
+        summary: b"summary".to_vec(),
+        header: (content.len() / 7) as u64,
+        internal_date: Fixed.now(),
+        targets: targets.iter().map(target).collect(),
+    };
+    store.deliver(delivery).await
+}
+
+async fn content(store: &Store, account: AccountId, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
+    let read = store.read(move |reader| {
+        let mut found = None;
+        reader.entries(account, mailbox, &[uid].into_iter().collect(), &mut |entry| {
+            found = Some(entry);
+            true
+        })?;
+        let message = reader.message(found.ok_or(Error::NotFound)?.blob)?;
+        let mut out = message.prefix.clone();
+        reader.content(message.blob, 0, message.content_size, &mut out)?;
+        Ok(out)
+    });
+    read.await.unwrap()
+}
+
+fn clean(store: &Store) {
+    assert_eq!(store.check().unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn one_message_in_many_mailboxes_is_stored_once() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let accounts: Vec<_> = (1..=50).filter_map(AccountId::new).collect();
+        for account in &accounts {
+            store.create_account_folders(*account).await.unwrap();
+        }
+        // Larger than two chunks, with octets that show a chunk out of place.
+        let body: Vec<u8> = (0..600_000u32).map(|n| (n / 251) as u8).collect();
+        let targets: Vec<_> = accounts.iter().map(|a| (*a, MailboxId::INBOX)).collect();
+        let placed = deliver(&store, &body, &targets).await.unwrap();
+        assert_eq!(placed.len(), 50);
+        for p in &placed {
+            let whole = content(&store, p.account, p.mailbox, p.uid).await;
+            assert!(whole.strip_prefix(b"Received: x\r\n").unwrap() == body);
+        }
+        let report = store.check().unwrap();
+        assert_eq!((report.messages, report.entries, report.findings), (1, 50, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn ranges_of_content_are_cut_at_chunks_and_at_the_end() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        let body: Vec<u8> = (0..600_000u32).map(|n| (n / 251) as u8).collect();
+        deliver(&store, &body, &[(alice(), MailboxId::INBOX)]).await.unwrap();
+        for (from, to) in
+            [(0, 10), (262_140, 262_150), (262_144, 524_288), (599_990, 700_000), (700_000, 800_000), (5, 5)]
+        {
+            let read = store.read(move |reader| {
+                let mut blob = None;
+                reader.entries(alice(), MailboxId::INBOX, &uids(&[1]), &mut |e| {
+                    blob = Some(e.blob);
+                    true
+                })?;
+                let mut out = Vec::new();
+                reader.content(blob.ok_or(Error::NotFound)?, from, to, &mut out)?;
+                Ok(out)
+            });
+            let range = (from as usize).min(body.len())..(to as usize).min(body.len());
+            assert!(read.await.unwrap() == body[range], "{from}..{to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_to_a_missing_mailbox_leaves_nothing() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        let missing = MailboxId::new(99).unwrap();
+        let body = vec![b'x'; 600_000];
+        let result = deliver(&store, &body, &[(alice(), MailboxId::INBOX), (alice(), missing)]).await;
+        assert_eq!(result, Err(Error::NotFound));
+        // The writes that take the staged content back were submitted before this one.
+        store.claim_recent(alice(), MailboxId::INBOX).await.unwrap();
+        let report = store.check().unwrap();
+        assert_eq!((report.messages, report.entries, report.findings), (0, 0, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn abandoned_content_is_gone_after_a_restart() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let mut staging = store.stage();
+        staging.push(&vec![b'x'; 600_000]).await.unwrap();
+        // A crash: nothing of the staging runs any more.
+        std::mem::forget(staging);
+        assert_eq!(chunks(&bench), 2);
+        let store = bench.store().await;
+        assert_eq!(chunks(&bench), 0);
+        clean(&store);
+    }
+}
+
+fn chunks(bench: &Bench) -> usize {
+    let mut chunks = 0;
+    let count = &mut |_: &[u8], _: &[u8]| {
+        chunks += 1;
+        true
+    };
+    bench.engine.snapshot().range(Keyspace::Blob, &[], &[255; 20], count).unwrap();
+    chunks
+}
+
+#[tokio::test]
+async fn content_is_swept_when_nothing_refers_to_it() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        let archive = store
+            .read(|r| Ok(r.folders(alice())?.find(&MailboxName::parse("Archive").unwrap()).unwrap().id))
+            .await
+            .unwrap();
+        deliver(&store, &vec![b'x'; 300_000], &[(alice(), MailboxId::INBOX)]).await.unwrap();
+        store.copy(alice(), MailboxId::INBOX, uids(&[1]), archive).await.unwrap();
+        let delete = FlagUpdate { change: FlagChange::Add, flags: deleted() };
+        store.update_flags(alice(), MailboxId::INBOX, everything(), delete.clone()).await.unwrap();
+        assert_eq!(store.expunge(alice(), MailboxId::INBOX, everything()).await.unwrap(), uids(&[1]));
+        clean(&store);
+        assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 0, "the copy still refers to it");
+        store.update_flags(alice(), archive, everything(), delete).await.unwrap();
+        store.expunge(alice(), archive, everything()).await.unwrap();
+        clean(&store);
+        // The clock stands still, and garbage of this very moment is left alone.
+        assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 0);
+        let report = store.check().unwrap();
+        assert_eq!((report.messages, report.entries), (1, 0));
+    }
+}
+
+fn deleted() -> Flags {
+    Flags { system: SystemFlags::default().with(SystemFlag::Deleted), keywords: vec![] }
+}
+
+#[tokio::test]
+async fn uid_validity_of_a_name_used_again_is_another() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        let name = MailboxName::parse("a/b/c").unwrap();
+        let first = store.create_folder(alice(), name.clone(), None).await.unwrap();
+        assert_eq!(store.create_folder(alice(), name.clone(), None).await, Err(Error::Exists));
+        store.delete_folder(alice(), name.clone()).await.unwrap();
+        let second = store.create_folder(alice(), name, None).await.unwrap();
+        assert!(second.uid_validity > first.uid_validity && second.id != first.id);
+        let superior = MailboxName::parse("a/b").unwrap();
+        assert!(store.read(move |r| Ok(r.folders(alice())?.find(&superior).is_some())).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn renaming_takes_inferiors_along_and_empties_inbox() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        let name = |s: &str| MailboxName::parse(s).unwrap();
+        store.create_folder(alice(), name("a/b"), None).await.unwrap();
+        store.create_folder(alice(), name("ab"), None).await.unwrap();
+        store.rename_folder(alice(), name("a"), name("x/y")).await.unwrap();
+        let list = store.read(|r| r.folders(alice())).await.unwrap();
+        for (wanted, there) in [("x", true), ("x/y", true), ("x/y/b", true), ("ab", true), ("a", false), ("a/b", false)]
+        {
+            assert_eq!(list.find(&name(wanted)).is_some(), there, "{wanted}");
+        }
+        assert_eq!(store.rename_folder(alice(), name("x"), name("x/z")).await, Err(Error::Conflict));
+        assert_eq!(store.rename_folder(alice(), name("x"), name("ab")).await, Err(Error::Exists));
+        assert_eq!(store.rename_folder(alice(), name("none"), name("n")).await, Err(Error::NotFound));
+        deliver(&store, b"one", &[(alice(), MailboxId::INBOX)]).await.unwrap();
+        store.rename_folder(alice(), name("INBOX"), name("old")).await.unwrap();
+        let old = store.read(move |r| Ok(r.folders(alice())?.find(&name("old")).unwrap().id)).await.unwrap();
+        let counts = store.read(move |r| Ok((r.mailbox(alice(), MailboxId::INBOX)?, r.mailbox(alice(), old)?))).await;
+        let (inbox, old) = counts.unwrap();
+        assert_eq!((inbox.counts.messages, old.counts.messages), (0, 1));
+        assert_eq!(inbox.uid_next.number(), 2, "UIDs of INBOX go on");
+        clean(&store);
+    }
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_nothing() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        store.create_account_folders(alice()).await.unwrap();
+        for _ in 0..3 {
+            deliver(&store, b"content", &[(alice(), MailboxId::INBOX)]).await.unwrap();
+        }
+        store.purge_account(alice()).await.unwrap();
+        store.purge_account(alice()).await.unwrap();
+        let report = store.check().unwrap();
+        assert_eq!((report.accounts, report.mailboxes, report.entries, report.findings), (0, 0, 0, vec![]));
+        let mut left = 0;
+        let count = &mut |_: &[u8], _: &[u8]| {
+            left += 1;
+            true
+        };
+        bench.engine.snapshot().range(Keyspace::Mailbox, &[], &[255; 16], count).unwrap();
+        assert_eq!(left, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_directory_changes_only_from_the_version_it_has() {
+    use posthouse::store::DirectoryWrite;
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let write = |value: &[u8]| vec![DirectoryWrite { kind: 1, id: 1, value: Some(value.to_vec()) }];
+        assert_eq!(store.load_directory().unwrap(), (0, vec![]));
+        store.change_directory(0, write(b"one"), b"{}".to_vec()).await.unwrap();
+        assert_eq!(store.change_directory(0, write(b"two"), vec![]).await, Err(Error::Conflict));
+        assert_eq!(store.load_directory().unwrap(), (1, vec![(1, 1, b"one".to_vec())]));
+    }
+}
+
+#[tokio::test]
+async fn a_watch_misses_nothing_between_two_waits() {
+    let store = Bench::all().remove(0).store().await;
+    store.create_account_folders(alice()).await.unwrap();
+    let mut watch = store.watch(alice(), MailboxId::INBOX);
+    deliver(&store, b"x", &[(alice(), MailboxId::INBOX)]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(20), watch.changed()).await.is_err(), "no news twice");
+    deliver(&store, b"y", &[(alice(), MailboxId::INBOX)]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn failed_writes_leave_no_half_state() {
+    let memory = Arc::new(Memory::default());
+    let faulty = Arc::new(Faulty::new(memory));
+    let store = Store::open(faulty.clone(), Arc::new(Fixed), [0; 3]).await.unwrap();
+    store.create_account_folders(alice()).await.unwrap();
+    // Content of four commits: three chunks on their way and the delivery itself.
+    for allowance in 0..4 {
+        faulty.fail_after(allowance);
+        let result = deliver(&store, &vec![b'x'; 800_000], &[(alice(), MailboxId::INBOX)]).await;
+        assert_eq!(result, Err(Error::Unavailable), "after {allowance} commits");
+        faulty.heal();
+        let mailbox = store.read(|r| r.mailbox(alice(), MailboxId::INBOX)).await.unwrap();
+        assert_eq!(mailbox.counts.messages, 0);
+        // A restart finds what was left.
+        let store = Store::open(faulty.clone(), Arc::new(Fixed), [0; 3]).await.unwrap();
+        clean(&store);
+    }
+    faulty.fail_after(4);
+    assert!(deliver(&store, &vec![b'x'; 800_000], &[(alice(), MailboxId::INBOX)]).await.is_ok());
+}
+
+/// An act on the mailboxes of one account; numbers are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Act {
+    Deliver { mailbox: usize, size: usize },
+    Flag { mailbox: usize, uids: Vec<u32>, change: u8, bits: u8, keyword: Option<u8> },
+    Copy { from: usize, to: usize, uids: Vec<u32> },
+    Move { from: usize, to: usize, uids: Vec<u32> },
+    Expunge { mailbox: usize },
+    Reopen,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let some = || proptest::collection::vec(1u32..12, 0..6);
+    let act = prop_oneof![
+        4 => (0usize..3, 0usize..3000).prop_map(|(mailbox, size)| Act::Deliver { mailbox, size }),
+        3 => (0usize..3, some(), 0u8..3, 0u8..32, proptest::option::of(0u8..3)).prop_map(|(mailbox, uids, change, bits, keyword)| Act::Flag { mailbox, uids, change, bits, keyword }),
+        2 => (0usize..3, 0usize..3, some()).prop_map(|(from, to, uids)| Act::Copy { from, to, uids }),
+        2 => (0usize..3, 0usize..3, some()).prop_map(|(from, to, uids)| Act::Move { from, to, uids }),
+        2 => (0usize..3).prop_map(|mailbox| Act::Expunge { mailbox }),
+        1 => Just(Act::Reopen),
+    ];
+    proptest::collection::vec(act, 1..25)
+}
+
+/// What a mailbox should hold: UID, flags as text, content size.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    next: u32,
+    messages: Vec<(u32, Flags, usize)>,
+}
+
+impl Model {
+    fn add(&mut self, flags: Flags, size: usize) {
+        self.next += 1;
+        self.messages.push((self.next, flags, size));
+    }
+
+    fn take(&self, uids: &[u32]) -> Vec<(u32, Flags, usize)> {
+        self.messages.iter().filter(|m| uids.contains(&m.0)).cloned().collect()
+    }
+}
+
+/// What one session believes, kept up to date by `changes` alone.
+#[derive(Clone)]
+struct Follower {
+    modseq: ModSeq,
+    uid_next: Uid,
+    messages: Vec<(u32, Flags)>,
+}
+
+async fn follow(store: &Store, mailbox: MailboxId, follower: &mut Follower) {
+    let (modseq, uid_next) = (follower.modseq, follower.uid_next);
+    let read = store.read(move |r| {
+        let changes = r.changes(alice(), mailbox, modseq, uid_next)?;
+        let mut arrived = Vec::new();
+        r.entries(alice(), mailbox, &changes.arrived, &mut |e| {
+            arrived.push((e.uid.number(), e.flags));
+            true
+        })?;
+        Ok((changes, arrived))
+    });
+    let (changes, arrived) = read.await.unwrap();
+    follower.messages.retain(|m| !changes.expunged.contains(Uid::new(m.0).unwrap()));
+    for entry in changes.updated {
+        if let Some(m) = follower.messages.iter_mut().find(|m| m.0 == entry.uid.number()) {
+            m.1 = entry.flags;
+        }
+    }
+    follower.messages.extend(arrived);
+    let now = changes.mailbox.unwrap();
+    assert!(now.highest_modseq >= modseq && now.uid_next >= uid_next);
+    (follower.modseq, follower.uid_next) = (now.highest_modseq, now.uid_next);
+}
+
+async fn run(mut bench: Bench, acts: &[Act]) {
+    let mut store = bench.store().await;
+    store.create_account_folders(alice()).await.unwrap();
+    let ids: Vec<MailboxId> = (1..=3).filter_map(MailboxId::new).collect();
+    let mut models = vec![Model::default(); 3];
+    let fresh = Follower { modseq: ModSeq::MIN, uid_next: Uid::MIN, messages: vec![] };
+    let mut followers = vec![fresh; 3];
+    for (step, act) in acts.iter().enumerate() {
+        match act.clone() {
+            Act::Deliver { mailbox, size } => {
+                deliver(&store, &vec![b'x'; size], &[(alice(), ids[mailbox])]).await.unwrap();
+                models[mailbox].add(Flags::default(), size);
+            }
+            Act::Flag { mailbox, uids: numbers, change, bits, keyword } => {
+                let keywords = keyword.and_then(|n| Keyword::parse(&format!("k{n}"))).into_iter().collect();
+                let flags = Flags { system: SystemFlags::from_bits(bits), keywords };
+                let change = [FlagChange::Replace, FlagChange::Add, FlagChange::Remove][usize::from(change)];
+                let update = FlagUpdate { change, flags: flags.clone() };
+                store.update_flags(alice(), ids[mailbox], uids(&numbers), update).await.unwrap();
+                for message in models[mailbox].messages.iter_mut().filter(|m| numbers.contains(&m.0)) {
+                    match change {
+                        FlagChange::Replace => message.1 = flags.clone(),
+                        FlagChange::Add => message.1.add(&flags),
+                        FlagChange::Remove => message.1.remove(&flags),
+                    }
+                }
+            }
+            Act::Copy { from, to, uids: numbers } => {
+                let copied = store.copy(alice(), ids[from], uids(&numbers), ids[to]).await.unwrap();
+                let messages = models[from].take(&numbers);
+                assert_eq!(copied.pairs.len(), messages.len());
+                messages.into_iter().for_each(|(_, flags, size)| models[to].add(flags, size));
+            }
+            Act::Move { from, to, uids: numbers } => {
+                store.move_messages(alice(), ids[from], uids(&numbers), ids[to]).await.unwrap();
+                let messages = models[from].take(&numbers);
+                models[from].messages.retain(|m| !numbers.contains(&m.0));
+                messages.into_iter().for_each(|(_, flags, size)| models[to].add(flags, size));
+            }
+            Act::Expunge { mailbox } => {
+                store.expunge(alice(), ids[mailbox], everything()).await.unwrap();
+                models[mailbox].messages.retain(|m| !m.1.contains(SystemFlag::Deleted));
+            }
+            Act::Reopen => {
+                if bench.directory.is_some() {
+                    store.close();
+                    drop(store);
+                    bench = bench.reopen();
+                    store = bench.store().await;
+                }
+            }
+        }
+        for ((id, model), follower) in ids.iter().zip(&models).zip(&mut followers) {
+            if step % 3 == 0 || step + 1 == acts.len() {
+                follow(&store, *id, follower).await;
+                let wanted: Vec<_> = model.messages.iter().map(|(uid, flags, _)| (*uid, flags.clone())).collect();
+                assert_eq!(follower.messages, wanted, "mailbox {id} after {act:?}");
+            }
+            let id = *id;
+            let mailbox = store.read(move |r| r.mailbox(alice(), id)).await.unwrap();
+            let unseen = model.messages.iter().filter(|m| !m.1.contains(SystemFlag::Seen)).count();
+            assert_eq!(mailbox.uid_next.number(), model.next + 1);
+            assert_eq!(
+                (mailbox.counts.messages as usize, mailbox.counts.unseen as usize),
+                (model.messages.len(), unseen)
+            );
+        }
+    }
+    clean(&store);
+    let garbage = store.check().unwrap();
+    assert_eq!(garbage.entries as usize, models.iter().map(|m| m.messages.len()).sum::<usize>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_engine_agrees_with_the_model(acts in acts()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for bench in Bench::all() {
+            runtime.block_on(run(bench, &acts));
+        }
+    }
+}
