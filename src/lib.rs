@@ -18,3 +18,5 @@ pub mod routing;
 pub mod net;
 
 pub mod store;
+
+pub mod login;
