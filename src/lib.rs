@@ -20,3 +20,5 @@ pub mod net;
 pub mod store;
 
 pub mod login;
+
+pub mod accept;
