@@ -22,3 +22,5 @@ pub mod store;
 pub mod login;
 
 pub mod accept;
+
+pub mod server;

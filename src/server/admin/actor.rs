@@ -1,0 +1,23 @@
+//! Who asks.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// Who makes a change, for the audit record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Actor {
+    /// A local user, on the Unix socket.
+    Unix {
+        /// The user's number.
+        uid: u32,
+    },
+    /// Who has the bearer token.
+    Token {
+        /// From where.
+        client: SocketAddr,
+    },
+    /// The server itself, going on with what it had begun.
+    Server,
+}

@@ -1,0 +1,21 @@
+//! The admin API: HTTP and JSON over a Unix socket in the data directory, and over loopback TCP with a bearer token.
+//!
+//! The handlers in [`routes`] read a request, call one operation of [`ops`] and write its result as JSON; [`error`]
+//! says how an error looks. What the API offers is documented in `docs/admin-api.md`.
+
+pub mod error;
+pub mod ops;
+pub mod view;
+
+mod actor;
+mod audit;
+mod request;
+mod routes;
+mod serve;
+mod token;
+
+pub use actor::Actor;
+pub use ops::Admin;
+pub use routes::router;
+pub use serve::{bind_unix, serve_tcp, serve_unix, socket_path};
+pub use token::Token;

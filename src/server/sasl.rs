@@ -1,0 +1,105 @@
+//! Logging in by SASL, for SMTP AUTH (RFC 4954) and IMAP AUTHENTICATE (RFC 3501 §6.2.2): drives a
+//! [`Negotiation`] and asks the [`crate::login::Authenticator`] in between.
+
+use super::Services;
+use crate::directory::Directory;
+use crate::login::{Login, LoginFailure};
+use crate::net::TlsInfo;
+use crate::proto::sasl::{Credentials, Failure, Mechanism, Negotiation, Step, Verifier};
+
+/// What follows from the client's message.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Send this in base64 and give the client's answer to [`Exchange::respond`].
+    Challenge(Vec<u8>),
+    /// Logged in.
+    Success(Login),
+    /// Over.
+    Failure(Refusal),
+}
+
+/// Why nobody is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not what the mechanism allows.
+    Malformed,
+    /// Wrong name, password, proof or channel binding, or an authzid that is not the account's own.
+    BadCredentials,
+    /// Could not be decided now.
+    Unavailable,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    negotiation: Negotiation,
+    /// Whose verifier the client is to prove; `None` for an unknown name.
+    candidate: Option<Login>,
+}
+
+impl Exchange {
+    /// Starts with the initial response, decoded, if the client sent one. The mechanism must be one that was offered:
+    /// `Mechanism::offered(tls has an exporter)`.
+    pub async fn start(
+        services: &Services,
+        mechanism: Mechanism,
+        tls: Option<&TlsInfo>,
+        initial: Option<&[u8]>,
+    ) -> (Self, Outcome) {
+        let mut nonce = [0; 18];
+        let random = getrandom::fill(&mut nonce);
+        let exporter = tls.and_then(|t| t.exporter);
+        let (negotiation, step) = Negotiation::start(mechanism, initial, exporter, nonce);
+        let mut exchange = Self { negotiation, candidate: None };
+        if random.is_err() {
+            return (exchange, Outcome::Failure(Refusal::Unavailable));
+        }
+        let outcome = exchange.follow(services, step).await;
+        (exchange, outcome)
+    }
+
+    /// Goes on with the client's answer, decoded.
+    pub async fn respond(&mut self, services: &Services, message: &[u8]) -> Outcome {
+        let step = self.negotiation.respond(message);
+        self.follow(services, step).await
+    }
+
+    async fn follow(&mut self, services: &Services, step: Result<Step, Failure>) -> Outcome {
+        let directory = services.directory.current();
+        let step = match step {
+            Ok(Step::Verifier { authcid }) => {
+                let (stored, login) = services.authenticator.scram_verifier(&directory, &authcid);
+                self.candidate = login;
+                let verifier =
+                    Verifier::from_base64(&stored.salt, stored.iterations, &stored.stored_key, &stored.server_key);
+                match verifier {
+                    Some(verifier) => self.negotiation.verifier(verifier),
+                    None => return Outcome::Failure(Refusal::Unavailable),
+                }
+            }
+            step => step,
+        };
+        match step {
+            Ok(Step::Challenge(challenge)) => Outcome::Challenge(challenge),
+            Ok(Step::Password(Credentials { authzid, authcid, password })) => {
+                match services.authenticator.password(&directory, &authcid, &password).await {
+                    Ok(login) => act_as(&directory, login, &authzid),
+                    Err(LoginFailure::BadCredentials) => Outcome::Failure(Refusal::BadCredentials),
+                    Err(LoginFailure::Unavailable) => Outcome::Failure(Refusal::Unavailable),
+                }
+            }
+            Ok(Step::Proved { authzid }) => match self.candidate.take() {
+                Some(login) => act_as(&directory, login, &authzid),
+                None => Outcome::Failure(Refusal::BadCredentials),
+            },
+            Ok(Step::Verifier { .. }) | Err(Failure::Malformed) => Outcome::Failure(Refusal::Malformed),
+            Err(Failure::WrongProof | Failure::ChannelBinding) => Outcome::Failure(Refusal::BadCredentials),
+        }
+    }
+}
+
+/// Nobody acts as somebody else yet: an authzid must name the account itself.
+fn act_as(directory: &Directory, login: Login, authzid: &str) -> Outcome {
+    let is_own = authzid.is_empty() || directory.login(authzid).is_some_and(|a| a.id == login.account.id);
+    if is_own { Outcome::Success(login) } else { Outcome::Failure(Refusal::BadCredentials) }
+}

@@ -1,0 +1,109 @@
+//! What every session is given.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::directory::Directory;
+use crate::login::Authenticator;
+use crate::mail::Clock;
+use crate::net::tls::Tls;
+use crate::store::Store;
+
+/// What sessions work with. One for the process, shared.
+#[derive(Debug)]
+pub struct Services {
+    /// Our host name, for greetings and trace fields.
+    pub hostname: String,
+    /// The store.
+    pub store: Store,
+    /// The directory as it is now.
+    pub directory: LiveDirectory,
+    /// Credentials.
+    pub authenticator: Authenticator,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Certificate and key; `None` if no listener offers TLS.
+    pub tls: Option<Tls>,
+    /// Limits of sessions.
+    pub limits: SessionLimits,
+}
+
+/// Limits of sessions, from the configuration.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Largest message, in octets (SIZE, APPEND).
+    pub message_size: u64,
+    /// Recipients of one transaction, at least 100 (RFC 5321 §4.5.3.1.8).
+    pub recipients: usize,
+    /// How long an SMTP server waits for the next command (RFC 5321 §4.5.3.2.7: at least 5 minutes).
+    pub smtp_command: Duration,
+    /// How long it waits for the next octets of a message (RFC 5321 §4.5.3.2.5).
+    pub smtp_data: Duration,
+    /// How long an IMAP session may be idle (RFC 3501 §5.4: at least 30 minutes).
+    pub imap_idle: Duration,
+    /// How long an IMAP client may take to log in.
+    pub imap_login: Duration,
+    /// How long a peer may take to accept output.
+    pub write: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            message_size: 64 << 20,
+            recipients: 500,
+            smtp_command: Duration::from_secs(300),
+            smtp_data: Duration::from_secs(180),
+            imap_idle: Duration::from_secs(31 * 60),
+            imap_login: Duration::from_secs(60),
+            write: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The directory in use: read often, replaced as a whole by `admin::ops`.
+#[derive(Debug, Default)]
+pub struct LiveDirectory {
+    current: RwLock<Arc<Directory>>,
+}
+
+impl LiveDirectory {
+    /// Starts with `directory`.
+    pub fn new(directory: Directory) -> Self {
+        Self { current: RwLock::new(Arc::new(directory)) }
+    }
+
+    /// The snapshot now; a transaction keeps the one it started with.
+    pub fn current(&self) -> Arc<Directory> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts the next version in place.
+    pub fn replace(&self, directory: Directory) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+}
+
+/// Tells sessions that the server stops: they end at the next command (421, BYE).
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Shutdown {
+    /// From the channel that `app` holds the other end of.
+    pub fn new(stopping: tokio::sync::watch::Receiver<bool>) -> Self {
+        Self { stopping }
+    }
+
+    /// True once the server stops.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Comes back when the server stops. Cancel-safe.
+    pub async fn stopped(&mut self) {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = self.stopping.wait_for(|s| *s).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! The states of a session, what is true in each, and which command may come in which (RFC 5321 §4.1.4).
+
+use std::sync::Arc;
+
+use crate::directory::{Account, Directory};
+use crate::login::Login;
+use crate::mail::{AccountId, ForwardPath, ReversePath};
+use crate::proto::smtp::{ChunkChecker, Command};
+
+use super::message::Receiving;
+
+/// Where a session stands.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing has been said.
+    Connected,
+    /// After EHLO or HELO.
+    Greeted(Greeted),
+    /// After MAIL.
+    InTransaction(Box<Transaction>),
+    /// After the first BDAT.
+    InChunks(Box<Transaction>, Chunks),
+}
+
+/// The client has introduced itself.
+#[derive(Clone, Debug)]
+pub(super) struct Greeted {
+    /// The name it gave.
+    pub client: Arc<str>,
+    /// By EHLO: it speaks ESMTP.
+    pub is_extended: bool,
+    /// Who it has proved to be.
+    pub login: Option<Login>,
+}
+
+/// A mail transaction: one envelope under one directory.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// What it goes back to.
+    pub greeted: Greeted,
+    /// As it was at MAIL (policy semantics §19).
+    pub directory: Arc<Directory>,
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// MAIL said SMTPUTF8.
+    pub smtputf8: bool,
+    /// RCPT TO, as accepted.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One accepted RCPT.
+#[derive(Debug)]
+pub(super) struct Recipient {
+    /// As given.
+    pub forward_path: ForwardPath,
+    /// Who receives.
+    pub account: Arc<Account>,
+}
+
+/// A message that arrives in chunks.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    /// What has come so far.
+    pub receiving: Receiving,
+    /// What is wrong with it.
+    pub checker: ChunkChecker,
+}
+
+impl State {
+    /// What the client has said of itself, in whatever state.
+    pub fn greeted(&self) -> Option<&Greeted> {
+        match self {
+            State::Connected => None,
+            State::Greeted(greeted) => Some(greeted),
+            State::InTransaction(transaction) | State::InChunks(transaction, _) => Some(&transaction.greeted),
+        }
+    }
+
+    /// The state without its transaction.
+    pub fn reset(self) -> State {
+        match self {
+            State::Connected | State::Greeted(_) => self,
+            State::InTransaction(transaction) | State::InChunks(transaction, _) => State::Greeted(transaction.greeted),
+        }
+    }
+}
+
+impl Transaction {
+    /// The accounts that receive, each once however many of its addresses were named.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let mut accounts: Vec<AccountId> = self.recipients.iter().map(|r| r.account.id).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        accounts
+    }
+}
+
+/// Why a command may not come now, or not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OrderError {
+    /// Before EHLO or HELO.
+    HelloFirst,
+    /// Outside a transaction.
+    MailFirst,
+    /// DATA or BDAT while no RCPT has been accepted.
+    RcptFirst,
+    /// Within a transaction.
+    InTransaction,
+    /// A message has been begun with BDAT (RFC 3030 §2).
+    InChunks,
+    /// STARTTLS within TLS.
+    TlsActive,
+    /// STARTTLS where it is not offered.
+    TlsNotOffered,
+    /// AUTH after AUTH (RFC 4954 §4).
+    Authenticated,
+    /// AUTH where nobody logs in.
+    AuthNotOffered,
+    /// AUTH before STARTTLS.
+    AuthNeedsTls,
+    /// A mechanism that is not offered.
+    UnknownMechanism,
+    /// EXPN reveals nothing (policy semantics §4).
+    Expansion,
+    /// Longer than a command line may be.
+    LineTooLong,
+}
+
+/// Why `command` may not come in `state`, which has no arm for it in the table of [`super::session`].
+pub(super) fn out_of_order(command: &Command, state: &State) -> OrderError {
+    match (command, state) {
+        (_, State::Connected) => OrderError::HelloFirst,
+        (_, State::Greeted(_)) => OrderError::MailFirst,
+        (_, State::InTransaction(_)) => OrderError::InTransaction,
+        (Command::StartTls | Command::Auth { .. }, State::InChunks(..)) => OrderError::InTransaction,
+        (_, State::InChunks(..)) => OrderError::InChunks,
+    }
+}
