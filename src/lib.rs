@@ -24,3 +24,11 @@ pub mod login;
 pub mod accept;
 
 pub mod server;
+
+pub mod config;
+
+pub mod cli;
+
+pub mod telemetry;
+
+pub mod app;

@@ -1,0 +1,413 @@
+//! Assembly: from a configuration to a running server, and its end. The only file that knows all modules.
+//!
+//! The start is all or nothing: data directory, store (whose lock keeps a second server out), directory, certificate,
+//! every listener; then `listeners.json` in the data directory names what is bound, and the log says `ready`.
+//! SIGHUP reads the certificate again. SIGTERM and SIGINT stop accepting, let sessions end for a bounded time, and
+//! close the store; a second one does not wait for sessions.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{self, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::config::{Certificate, Config, Listener, Protocol, TlsMode};
+use crate::directory::{Directory, RecordError};
+use crate::login::Authenticator;
+use crate::mail::{Clock, Timestamp};
+use crate::net::limits::ConnectionLimits;
+use crate::net::listener;
+use crate::net::tls::{Tls, TlsError};
+use crate::server::admin::{self, Admin, Token};
+use crate::server::{LiveDirectory, Services, Shutdown, imap, smtp};
+use crate::store::engine::rocks::Rocks;
+use crate::store::{self, Store};
+use crate::telemetry;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The runtime, or what it needs of the system.
+    #[error("starting: {0}")]
+    System(io::Error),
+    /// Something in the data directory.
+    #[error("{}: {cause}", path.display())]
+    DataDir {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Another server runs on this data directory.
+    #[error("store {}: another server has it open", .0.display())]
+    InUse(PathBuf),
+    /// The database cannot be opened.
+    #[error("store {}: {cause}", path.display())]
+    Engine {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: rocksdb::Error,
+    },
+    /// The database is open, but not what this version writes.
+    #[error("store {}: {cause}", path.display())]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: store::Error,
+    },
+    /// A record of the directory cannot be read.
+    #[error("directory: {0}")]
+    Directory(#[from] RecordError),
+    /// Certificate or key.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// A listener cannot be bound.
+    #[error("listener {number} ({protocol} on {address}): {cause}")]
+    Bind {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// What it speaks.
+        protocol: Protocol,
+        /// Where it should be bound.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// Runs the server until it is told to stop.
+pub fn run(config: Config) -> Result<(), StartError> {
+    telemetry::init(config.log);
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(StartError::System)?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(RUNTIME_END);
+    result
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    // First, so that a signal during the start is not lost.
+    let mut signals = Signals::new().map_err(StartError::System)?;
+    let services = Arc::new(services(&config).await?);
+    let bound = Bound::new(&config)?;
+    let (stop, stopping) = watch::channel(false);
+    let tasks = bound.start(&config, &services, Shutdown::new(stopping)).await?;
+    tracing::info!(
+        hostname = config.hostname,
+        data_dir = %config.data_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+
+    let background = background(&services);
+    signals.until_stop(services.tls.as_ref()).await;
+    tracing::info!("stopping");
+    // Fails only if no session and no listener is left to be told.
+    let _ = stop.send(true);
+    end_sessions(tasks, config.shutdown, &mut signals).await;
+    drop(background);
+    let store = services.store.clone();
+    if task::spawn_blocking(move || store.close()).await.is_err() {
+        tracing::error!("store did not close in order");
+    }
+    // Left behind, they would point scripts to a server that is gone; the next start replaces them.
+    let _ = std::fs::remove_file(admin::socket_path(&config.data_dir));
+    let _ = std::fs::remove_file(listeners_file(&config.data_dir));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn services(config: &Config) -> Result<Services, StartError> {
+    make_data_dir(&config.data_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let path = config.data_dir.join("store");
+    let store = open_store(&path, config.store_memory, clock.clone()).await?;
+    // The store is ours from here on, so what an earlier server left is stale.
+    let _ = std::fs::remove_file(listeners_file(&config.data_dir));
+    let (version, records) = store.load_directory().map_err(|cause| StartError::Store { path, cause })?;
+    let directory = Directory::from_records(version, records)?;
+    let authenticator = Authenticator::open(&config.data_dir)
+        .map_err(|cause| StartError::DataDir { path: config.data_dir.join("login.key"), cause })?;
+    Ok(Services {
+        hostname: config.hostname.clone(),
+        store,
+        directory: LiveDirectory::new(directory),
+        authenticator,
+        clock,
+        tls: tls(config)?,
+        limits: config.sessions.clone(),
+    })
+}
+
+fn make_data_dir(path: &Path) -> Result<(), StartError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|cause| StartError::DataDir { path: path.to_owned(), cause })
+}
+
+async fn open_store(path: &Path, memory: u64, clock: Arc<dyn Clock>) -> Result<Store, StartError> {
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+    let folder = path.to_owned();
+    let engine = task::spawn_blocking(move || Rocks::open(&folder, memory))
+        .await
+        .map_err(|e| StartError::System(e.into()))?
+        .map_err(|cause| engine_error(path, cause))?;
+    let mut drawn = [0; 3];
+    getrandom::fill(&mut drawn).map_err(|e| StartError::System(io::Error::other(e.to_string())))?;
+    Store::open(Arc::new(engine), clock, drawn)
+        .await
+        .map_err(|cause| StartError::Store { path: path.to_owned(), cause })
+}
+
+/// RocksDB tells of its lock in words only.
+fn engine_error(path: &Path, cause: rocksdb::Error) -> StartError {
+    let path = path.to_owned();
+    let text = cause.to_string();
+    let locked = text.contains("While lock file") || text.contains("lock hold by current process");
+    if locked { StartError::InUse(path) } else { StartError::Engine { path, cause } }
+}
+
+fn tls(config: &Config) -> Result<Option<Tls>, StartError> {
+    let tls = match &config.certificate {
+        None => return Ok(None),
+        Some(Certificate::Files { certificate, key }) => Tls::from_files(certificate, key)?,
+        Some(Certificate::SelfSigned { intended }) => {
+            if !intended {
+                tracing::warn!("no certificate configured: using a self-signed one, which clients do not trust");
+            }
+            Tls::self_signed(&config.data_dir, &config.hostname)?
+        }
+    };
+    Ok(Some(tls))
+}
+
+/// Everything that is listened on.
+struct Bound {
+    sockets: Vec<(Listener, TcpListener)>,
+    admin: UnixListener,
+}
+
+impl Bound {
+    fn new(config: &Config) -> Result<Self, StartError> {
+        let mut sockets = Vec::with_capacity(config.listeners.len());
+        for (at, listener) in config.listeners.iter().enumerate() {
+            let socket = listener::bind(listener.bind).map_err(|cause| StartError::Bind {
+                number: at.saturating_add(1),
+                protocol: listener.protocol,
+                address: listener.bind,
+                cause,
+            })?;
+            sockets.push((listener.clone(), socket));
+        }
+        let path = admin::socket_path(&config.data_dir);
+        let admin = admin::bind_unix(&path).map_err(|cause| StartError::DataDir { path, cause })?;
+        Ok(Self { sockets, admin })
+    }
+
+    async fn start(
+        self,
+        config: &Config,
+        services: &Arc<Services>,
+        shutdown: Shutdown,
+    ) -> Result<JoinSet<()>, StartError> {
+        write_listeners(&config.data_dir, &self.sockets)?;
+        let admin = Admin::new(services.clone());
+        let limits = &config.connections;
+        let limits = ConnectionLimits::new(limits.total, limits.per_address, limits.exempt.clone());
+        let mut tasks = JoinSet::new();
+        for (listener, socket) in self.sockets {
+            let (services, shutdown) = (services.clone(), shutdown.clone());
+            if listener.protocol == Protocol::Admin {
+                let token = Token::open(&config.data_dir)
+                    .map_err(|cause| StartError::DataDir { path: config.data_dir.join("admin.token"), cause })?;
+                tasks.spawn(admin::serve_tcp(socket, token, admin.clone(), shutdown));
+            } else {
+                let front = front(&listener, &services, limits.clone(), config.tls_handshake);
+                tasks.spawn(run_listener(listener, front, socket, services, shutdown));
+            }
+        }
+        tasks.spawn(admin::serve_unix(self.admin, admin.clone(), shutdown));
+        // Not among the tasks: a stop does not wait for it, the next start goes on with it.
+        tokio::spawn(async move { admin.finish_removals().await });
+        Ok(tasks)
+    }
+}
+
+/// Names what is bound, one JSON object for each line, in the order of the configuration.
+fn write_listeners(data_dir: &Path, sockets: &[(Listener, TcpListener)]) -> Result<(), StartError> {
+    let path = listeners_file(data_dir);
+    let written = || {
+        let mut lines = String::new();
+        for (listener, socket) in sockets {
+            let address = socket.local_addr()?;
+            tracing::info!(protocol = %listener.protocol, %address, tls = listener.tls.name(), "listening");
+            let line = json!({ "protocol": listener.protocol.name(), "address": address, "tls": listener.tls.name() });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        let partial = path.with_extension("json.new");
+        std::fs::write(&partial, lines)?;
+        std::fs::rename(&partial, &path)
+    };
+    written().map_err(|cause| StartError::DataDir { path: path.clone(), cause })
+}
+
+fn listeners_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("listeners.json")
+}
+
+fn front(
+    listener: &Listener,
+    services: &Services,
+    limits: Arc<ConnectionLimits>,
+    handshake_time: Duration,
+) -> listener::Listener {
+    listener::Listener {
+        name: listener.protocol.name().to_owned(),
+        implicit_tls: (listener.tls == TlsMode::Implicit).then(|| services.tls.clone()).flatten(),
+        proxies: listener.proxy_protocol.clone(),
+        limits,
+        refusal: match listener.protocol {
+            // RFC 3501 §7.1.5, RFC 5321 §3.8
+            Protocol::Imap | Protocol::Imaps => "* BYE Too many connections\r\n".to_owned(),
+            _ => format!("421 4.7.0 {} Too many connections, try again later\r\n", services.hostname),
+        },
+        handshake_time,
+    }
+}
+
+async fn run_listener(
+    listener: Listener,
+    front: listener::Listener,
+    socket: TcpListener,
+    services: Arc<Services>,
+    shutdown: Shutdown,
+) {
+    let mut stop = shutdown.clone();
+    let stop = async move { stop.stopped().await };
+    let starttls = listener.tls == TlsMode::Starttls;
+    let allow_plaintext_auth = listener.allow_plaintext_auth;
+    let role = match listener.protocol {
+        Protocol::Smtp => smtp::Role::Relay,
+        Protocol::Submission | Protocol::Submissions => smtp::Role::Submission,
+        // POP3 is refused by the configuration, and the admin API has a server of its own.
+        Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s | Protocol::Admin => {
+            let port = imap::Port { starttls, allow_plaintext_auth };
+            let session = move |connection| imap::serve(connection, port, services.clone(), shutdown.clone());
+            return front.run(socket, stop, session).await;
+        }
+    };
+    let port = smtp::Port { role, starttls, allow_plaintext_auth };
+    let session = move |connection| smtp::serve(connection, port, services.clone(), shutdown.clone());
+    front.run(socket, stop, session).await;
+}
+
+/// What runs beside the sessions; ends when the set is dropped.
+fn background(services: &Services) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let store = services.store.clone();
+    tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
+    tasks
+}
+
+/// Waits for listeners and sessions, which know of the stop; ends those that are left when the time is up.
+async fn end_sessions(mut tasks: JoinSet<()>, limit: Duration, signals: &mut Signals) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        ended = timeout(limit, all) => {
+            if ended.is_err() {
+                tracing::warn!("sessions did not end in time and were cut off");
+            }
+        }
+        () = signals.stop() => tracing::warn!("told to stop again: sessions were cut off"),
+    }
+    tasks.shutdown().await;
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Comes back at SIGTERM or SIGINT. Until then the certificate is read again at SIGHUP and when its files change.
+    async fn until_stop(&mut self, tls: Option<&Tls>) {
+        let mut look = interval(CERTIFICATE_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(tls, |tls| tls.reload().map(|()| true)).await,
+                _ = look.tick() => reload(tls, Tls::reload_if_changed).await,
+            }
+        }
+    }
+}
+
+async fn reload(tls: Option<&Tls>, read: impl FnOnce(&Tls) -> Result<bool, TlsError> + Send + 'static) {
+    let Some(tls) = tls.cloned() else { return };
+    match task::spawn_blocking(move || read(&tls)).await {
+        Ok(Ok(true)) => tracing::info!("certificate reloaded"),
+        Ok(Ok(false)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "certificate not reloaded, the old one stays in use"),
+        Err(error) => tracing::error!(%error, "certificate not reloaded, the old one stays in use"),
+    }
+}
+
+/// Each connection is a descriptor, and the usual soft limit of 1,024 is for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "limit of open files not raised");
+    }
+}
+
+/// The system's time.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 is a machine without one: the epoch is as good as any.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+const BLOCKING_THREADS: usize = 16;
+const RUNTIME_END: Duration = Duration::from_secs(5);
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Sessions may still send content that was expunged under them.
+const SWEEP_GRACE: Duration = Duration::from_secs(600);

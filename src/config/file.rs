@@ -1,0 +1,238 @@
+//! The configuration as it is written. A key's default is that of `conf/posthouse.toml`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::quantity::{Size, Time};
+use crate::net::Network;
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The server's fully qualified host name: in greetings, in trace fields, in the self-signed certificate.
+    pub hostname: String,
+    /// Where everything lies that lasts. Made if it is missing.
+    pub data_dir: PathBuf,
+    /// What to listen on.
+    #[serde(default)]
+    pub listener: Vec<ListenerTable>,
+    /// Certificate and key.
+    pub tls: Option<TlsTable>,
+    /// The store.
+    #[serde(default)]
+    pub store: StoreTable,
+    /// How much.
+    #[serde(default)]
+    pub limits: LimitsTable,
+    /// How long.
+    #[serde(default)]
+    pub timeouts: TimeoutsTable,
+    /// The log.
+    #[serde(default)]
+    pub log: LogTable,
+}
+
+/// A `[[listener]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTable {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Address and port; port 0 takes any free one.
+    pub bind: SocketAddr,
+    /// Whether and when TLS starts.
+    pub tls: Option<TlsMode>,
+    /// Take passwords without TLS. By default only on loopback addresses without `proxy_protocol`.
+    pub allow_plaintext_auth: Option<bool>,
+    /// Senders (addresses or networks) that put a PROXY protocol header before each connection.
+    #[serde(default)]
+    pub proxy_protocol: Vec<Network>,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Mail from other servers (port 25).
+    Smtp,
+    /// Mail from users (port 587).
+    Submission,
+    /// The same over implicit TLS (port 465).
+    Submissions,
+    /// IMAP (port 143).
+    Imap,
+    /// The same over implicit TLS (port 993).
+    Imaps,
+    /// POP3 (port 110): not available yet.
+    Pop3,
+    /// The same over implicit TLS (port 995): not available yet.
+    Pop3s,
+    /// The admin API over HTTP.
+    Admin,
+}
+
+impl Protocol {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Smtp => "smtp",
+            Protocol::Submission => "submission",
+            Protocol::Submissions => "submissions",
+            Protocol::Imap => "imap",
+            Protocol::Imaps => "imaps",
+            Protocol::Pop3 => "pop3",
+            Protocol::Pop3s => "pop3s",
+            Protocol::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether and when TLS starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// When the client asks for it.
+    Starttls,
+    /// With the first octet.
+    Implicit,
+}
+
+impl TlsMode {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TlsMode::None => "none",
+            TlsMode::Starttls => "starttls",
+            TlsMode::Implicit => "implicit",
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsTable {
+    /// PEM file with the chain, the server's certificate first.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with its key.
+    pub key: Option<PathBuf>,
+    /// Use a certificate of our own making instead.
+    #[serde(default)]
+    pub self_signed: bool,
+}
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreTable {
+    /// Memory for all caches and write buffers of the store together.
+    pub memory: Size,
+}
+
+impl Default for StoreTable {
+    fn default() -> Self {
+        Self { memory: Size(256 << 20) }
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsTable {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one IPv4 address or IPv6 /64.
+    pub connections_per_address: usize,
+    /// Clients to which `connections_per_address` does not apply.
+    pub exempt_addresses: Vec<Network>,
+    /// Largest message.
+    pub message_size: Size,
+    /// Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).
+    pub recipients: usize,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 1_000,
+            exempt_addresses: ["127.0.0.0/8", "::1"].into_iter().filter_map(|text| text.parse().ok()).collect(),
+            message_size: Size(64 << 20),
+            recipients: 500,
+        }
+    }
+}
+
+/// `[timeouts]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsTable {
+    /// Next SMTP command.
+    pub smtp_command: Option<Time>,
+    /// Next octets of a message.
+    pub smtp_data: Option<Time>,
+    /// Next IMAP command.
+    pub imap_idle: Option<Time>,
+    /// IMAP login.
+    pub imap_login: Option<Time>,
+    /// A peer takes our output.
+    pub write: Option<Time>,
+    /// A TLS handshake.
+    pub tls_handshake: Option<Time>,
+    /// Sessions end when the server stops.
+    pub shutdown: Option<Time>,
+}
+
+/// `[log]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTable {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged.
+    pub level: LogLevel,
+}
+
+impl Default for LogTable {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: LogLevel::Info }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs somebody's attention.
+    Error,
+    /// And what may.
+    Warn,
+    /// And one line for each message and each refusal.
+    Info,
+    /// And what sessions do.
+    Debug,
+    /// And everything.
+    Trace,
+}
