@@ -1,0 +1,9 @@
+//! cargo-fuzz: `mailbox_name` of `tests/fuzz/targets.rs`.
+
+#![no_main]
+
+#[path = "../../tests/fuzz/targets.rs"]
+#[allow(dead_code)]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| targets::mailbox_name(octets));

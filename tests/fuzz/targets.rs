@@ -1,0 +1,369 @@
+//! What the fuzzers run: each a plain function over octets that panics when something does not hold. `tests/fuzz.rs`
+//! runs them over the corpus and mutations of it; `fuzz/` hands them to cargo-fuzz.
+
+use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
+use posthouse::net::proxy_protocol;
+use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
+use posthouse::proto::message::{self, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, header};
+use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
+use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax};
+
+#[path = "../it/grammar.rs"]
+#[allow(dead_code, reason = "also read by the behaviour tests, which look at more of it")]
+mod grammar;
+
+/// A target with its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+#[allow(dead_code, reason = "cargo-fuzz names one target for each binary")]
+pub const TARGETS: &[Target] = &[
+    ("smtp_command", smtp_command),
+    ("smtp_content", smtp_content),
+    ("imap_stream", imap_stream),
+    ("sequence_set", sequence_set),
+    ("mailbox_name", mailbox_name),
+    ("message", message),
+    ("date", date),
+    ("sasl", sasl),
+    ("proxy_header", proxy_header),
+];
+
+/// SMTP commands and replies, line by line.
+pub fn smtp_command(octets: &[u8]) {
+    for line in octets.split(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        for syntax in [Syntax::Strict, Syntax::Lenient] {
+            match Command::parse(line, syntax) {
+                Ok(Command::Mail(mail)) => {
+                    if let ReversePath::Address(address) = &mail.reverse_path {
+                        round_trip(address);
+                    }
+                }
+                // What is strict is also lenient.
+                Err(_) if syntax == Syntax::Lenient => assert!(Command::parse(line, Syntax::Strict).is_err()),
+                _ => {}
+            }
+        }
+        if let Some(reply) = Reply::parse(line) {
+            let mut out = Vec::new();
+            reply.encode(&mut out);
+            assert!(out.ends_with(b"\r\n"));
+            let again = Reply::parse(&out).expect("our own reply");
+            assert_eq!(again.code(), reply.code());
+        }
+    }
+}
+
+fn round_trip(address: &Address) {
+    let text = address.to_string();
+    assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
+    assert_eq!(&Address::parse(&text).expect("our own address"), address);
+}
+
+/// The stream after DATA and the chunks of BDAT: the same result however it is split.
+pub fn smtp_content(octets: &[u8]) {
+    let decode = |sizes: &mut dyn Iterator<Item = usize>| {
+        let mut decoder = DataDecoder::new();
+        let mut out = Vec::new();
+        let mut rest = octets;
+        let mut consumed = 0;
+        while !rest.is_empty() {
+            let n = sizes.next().unwrap_or(1).clamp(1, rest.len());
+            let step = decoder.decode(&rest[..n], &mut out);
+            consumed += step.consumed;
+            rest = &rest[step.consumed..];
+            if step.complete {
+                return (out, consumed, true, decoder.defect());
+            }
+            assert_eq!(step.consumed, n, "octets left without an end");
+        }
+        (out, consumed, false, decoder.defect())
+    };
+    let whole = decode(&mut std::iter::repeat(usize::MAX));
+    let single = decode(&mut std::iter::repeat(1));
+    let mixed = decode(&mut octets.iter().map(|b| usize::from(*b) + 1));
+    assert_eq!(whole.1, single.1, "where the data ends depends on the segments");
+    assert_eq!(whole.1, mixed.1, "where the data ends depends on the segments");
+    assert_eq!(whole.3.is_some(), single.3.is_some());
+    assert_eq!(whole.3.is_some(), mixed.3.is_some());
+    if whole.3.is_none() {
+        assert_eq!(whole.0, single.0);
+        assert_eq!(whole.0, mixed.0);
+        assert!(whole.0.len() <= octets.len());
+        assert!(!has_bare_line_end(&whole.0, whole.2), "a bare CR or LF came through");
+    }
+
+    let mut at_once = ChunkChecker::new();
+    at_once.push(octets);
+    let mut by_octet = ChunkChecker::new();
+    for octet in octets {
+        by_octet.push(&[*octet]);
+    }
+    assert_eq!(at_once.finish().is_some(), by_octet.finish().is_some());
+    assert_eq!(at_once.finish().is_some(), has_bare_line_end(octets, true));
+
+    // Dot-stuffing inverts.
+    if !has_bare_line_end(octets, true) && (octets.is_empty() || octets.ends_with(b"\r\n")) {
+        let mut stuffed = Vec::new();
+        for line in octets.split_inclusive(|b| *b == b'\n') {
+            if line.first() == Some(&b'.') {
+                stuffed.push(b'.');
+            }
+            stuffed.extend_from_slice(line);
+        }
+        stuffed.extend_from_slice(b".\r\nNOOP\r\n");
+        let mut out = Vec::new();
+        let step = DataDecoder::new().decode(&stuffed, &mut out);
+        assert!(step.complete);
+        assert_eq!(step.consumed, stuffed.len() - 6);
+        assert_eq!(out, octets);
+    }
+}
+
+fn has_bare_line_end(octets: &[u8], complete: bool) -> bool {
+    octets.iter().enumerate().any(|(n, octet)| match octet {
+        b'\n' => n == 0 || octets[n - 1] != b'\r',
+        b'\r' => match octets.get(n + 1) {
+            Some(next) => *next != b'\n',
+            None => complete,
+        },
+        _ => false,
+    })
+}
+
+/// IMAP framing and commands: the same frames however the stream is split.
+pub fn imap_stream(octets: &[u8]) {
+    let whole = frames(octets, usize::MAX);
+    for size in [1, 7] {
+        assert_eq!(whole, frames(octets, size), "frames depend on the segments");
+    }
+    for frame in whole {
+        match frame {
+            Frame::Command(command) => {
+                assert!(command.len() <= Limits::AUTHENTICATED.total + Limits::AUTHENTICATED.line);
+                if let Ok(tagged) = Tagged::parse(&command) {
+                    let _ = format!("{:?}", tagged.command);
+                }
+            }
+            Frame::Append { octets, .. } => {
+                let _ = Append::parse(&octets);
+            }
+            Frame::Line(line) => {
+                imap::is_done(&line);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn frames(octets: &[u8], size: usize) -> Vec<Frame> {
+    let mut framer = Framer::new(Limits::AUTHENTICATED);
+    let mut all = Vec::new();
+    let mut buffered: Vec<u8> = Vec::new();
+    let mut message_left = 0_u64;
+    let mut pieces = octets.chunks(size.clamp(1, octets.len().max(1)));
+    loop {
+        if message_left > 0 {
+            // The octets of APPEND's message are not for the framer.
+            let n = usize::try_from(message_left).unwrap_or(usize::MAX).min(buffered.len());
+            buffered.drain(..n);
+            message_left -= n as u64;
+        }
+        if message_left == 0 {
+            let (taken, frame) = framer.command(&buffered);
+            assert!(taken <= buffered.len());
+            buffered.drain(..taken);
+            match frame {
+                Frame::More => {}
+                Frame::Append { octets, literal } => {
+                    message_left = literal.size;
+                    all.push(Frame::Append { octets, literal });
+                    continue;
+                }
+                Frame::Refused(refused) => {
+                    let close = refused.recovery == Recovery::Close;
+                    all.push(Frame::Refused(refused));
+                    if close {
+                        return all;
+                    }
+                    continue;
+                }
+                other => {
+                    all.push(other);
+                    continue;
+                }
+            }
+        }
+        match pieces.next() {
+            Some(piece) => buffered.extend_from_slice(piece),
+            None => return all,
+        }
+    }
+}
+
+/// Sequence sets.
+pub fn sequence_set(octets: &[u8]) {
+    let Some(set) = SequenceSet::parse(octets) else { return };
+    let text = set.to_string();
+    assert_eq!(SequenceSet::parse(text.as_bytes()).expect("our own set"), set);
+    for exists in [0, 1, 7, u32::MAX] {
+        for (first, last) in set.numbers(exists) {
+            assert!(1 <= first && first <= last && last <= exists, "{first}:{last} of {exists}");
+        }
+        set.exceeds(exists);
+    }
+    set.uids(None);
+    set.uids(Uid::new(77));
+}
+
+/// Mailbox names in modified UTF-7.
+pub fn mailbox_name(octets: &[u8]) {
+    if let Ok(text) = imap::decode_mutf7(octets) {
+        // Other forms of a name are taken; the one that RFC 3501 §5.1.3 allows is given.
+        let given = imap::encode_mutf7(&text);
+        assert!(given.len() <= octets.len(), "{given} is not the shortest");
+        assert_eq!(imap::decode_mutf7(given.as_bytes()), Ok(text));
+    }
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let encoded = imap::encode_mutf7(text);
+    assert!(encoded.is_ascii());
+    assert_eq!(imap::decode_mutf7(encoded.as_bytes()).as_deref(), Ok(text));
+    if let Ok(name) = MailboxName::parse(text) {
+        assert_eq!(MailboxName::parse(&name.to_string()).as_ref(), Ok(&name));
+        assert_eq!(name.is_inbox(), text.eq_ignore_ascii_case("inbox"));
+        for superior in name.superiors() {
+            assert!(name.is_inferior_of(&superior));
+        }
+    }
+}
+
+/// Header, MIME structure, encoded words, text for SEARCH.
+pub fn message(octets: &[u8]) {
+    let summary = scan(octets, usize::MAX);
+    assert_eq!(summary, scan(octets, 1), "the summary depends on the segments");
+    assert_eq!(summary, scan(octets, 61), "the summary depends on the segments");
+    assert_eq!(Summary::decode(&summary.encode()).as_ref(), Some(&summary));
+    within(&summary.root, 0, octets.len() as u64, 0);
+    for (item, value) in
+        [("ENVELOPE", &summary.envelope), ("BODY", &summary.body), ("BODYSTRUCTURE", &summary.body_structure)]
+    {
+        let mut response = format!("* 1 FETCH ({item} ").into_bytes();
+        response.extend_from_slice(value);
+        response.push(b')');
+        if let Err(problem) = grammar::parse_fetch(&response) {
+            panic!("{problem}: {}", response.escape_ascii());
+        }
+    }
+    // A damaged record is found out, or is another record; never a panic.
+    let mut record = summary.encode();
+    if let Some(last) = record.len().checked_sub(1) {
+        let at = octets.len() % (last + 1);
+        record[at] ^= 0x41;
+        let _ = Summary::decode(&record);
+        record.truncate(at);
+        let _ = Summary::decode(&record);
+    }
+    let fields: usize = header::fields(octets).map(|f| f.raw.len()).sum();
+    assert!(fields <= octets.len());
+    header::count(octets, "Received");
+    header::select(octets, &[b"subject", b"from"]);
+    header::select_not(octets, &[b"subject", b"from"]);
+    for field in header::fields(octets).take(50) {
+        message::decode_text(&field.value());
+        SentDate::parse(field.raw_value());
+    }
+    let text = SearchText { prefix: b"", content: octets, root: &summary.root };
+    let needle = Needle::new("a\u{df}");
+    text.body_contains(&needle);
+    text.text_contains(&needle);
+    needle.matches_field(octets, "Subject");
+}
+
+fn scan(octets: &[u8], size: usize) -> Summary {
+    let mut scanner = Scanner::new();
+    for piece in octets.chunks(size.clamp(1, octets.len().max(1))) {
+        scanner.push(piece);
+    }
+    scanner.finish(b"")
+}
+
+fn within(part: &Part, from: u64, to: u64, depth: usize) {
+    assert!(depth < 1000, "nested without bound");
+    assert!(from <= part.header.0 && part.header.0 <= part.header.1, "{part:?}");
+    assert!(
+        part.header.1 <= part.body.0 && part.body.0 <= part.body.1 && part.body.1 <= to,
+        "{part:?} in {from}..{to}"
+    );
+    match &part.content {
+        PartContent::Leaf => {}
+        PartContent::Multipart(parts) => {
+            assert!(!parts.is_empty());
+            for inner in parts {
+                within(inner, part.body.0, part.body.1, depth + 1);
+            }
+        }
+        PartContent::Message(inner) => within(inner, part.body.0, part.body.1, depth + 1),
+    }
+}
+
+/// Dates of IMAP and of RFC 5322.
+pub fn date(octets: &[u8]) {
+    if let Some(time) = imap::parse_date_time(octets) {
+        let text = imap::format_date_time(time);
+        assert_eq!(imap::parse_date_time(text.trim_matches('"').as_bytes()), Some(time), "{text}");
+    }
+    if let Some(day) = imap::Date::parse(octets) {
+        assert_eq!(imap::Date::parse(day.to_string().as_bytes()), Some(day));
+    }
+    if let Some(sent) = SentDate::parse(octets) {
+        let text = message::format_date(sent.at);
+        // Years beyond four digits are not written back.
+        if let Some(again) = SentDate::parse(text.as_bytes()) {
+            assert_eq!(again.at.seconds(), sent.at.seconds(), "{text}");
+        }
+    }
+}
+
+/// SASL: every mechanism, the input's lines as the client's messages.
+pub fn sasl(octets: &[u8]) {
+    let mut lines = octets.split(|b| *b == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let _ = sasl::decode_initial(first);
+    let _ = sasl::Answer::parse(first);
+    let _ = Mechanism::parse(first);
+    let _ = std::str::from_utf8(first).map(sasl::saslprep);
+    let rest: Vec<&[u8]> = lines.collect();
+    for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256, Mechanism::ScramSha256Plus] {
+        for exporter in [None, Some([7; 32])] {
+            for initial in [None, Some(first)] {
+                let (mut negotiation, mut step) = Negotiation::start(mechanism, initial, exporter, [9; 18]);
+                let answers = if initial.is_some() { &rest[..] } else { &[&[first], &rest[..]].concat()[..] };
+                for answer in answers.iter().take(10) {
+                    step = match step {
+                        Ok(sasl::Step::Challenge(_)) => negotiation.respond(answer),
+                        Ok(sasl::Step::Verifier { .. }) => {
+                            negotiation.verifier(Verifier::from_salted_password(&[3; 32], b"salt".to_vec(), 4096))
+                        }
+                        other => {
+                            // Without the password nothing is proved.
+                            assert!(!matches!(other, Ok(sasl::Step::Proved { .. })));
+                            break;
+                        }
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// The PROXY protocol's header.
+pub fn proxy_header(octets: &[u8]) {
+    if let Ok(Some((header, length))) = proxy_protocol::parse(octets) {
+        assert!(length <= octets.len());
+        assert_eq!(proxy_protocol::parse(&octets[..length]), Ok(Some((header, length))));
+        for end in 0..length {
+            assert_eq!(proxy_protocol::parse(&octets[..end]), Ok(None), "whole before its end");
+        }
+    }
+}
