@@ -30,7 +30,9 @@ fn fill(client: &Client) -> Result<(), Failure> {
         client.add("/domains", &json!({ "name": DOMAIN }))?;
         client.add("/accounts/batch", &new_accounts(&ACCOUNTS.map(str::to_owned), PASSWORD))?;
     }
-    output::line(HINTS.trim_end());
+    // Copyable wherever the binary lies; in PATH it is not, after `make run`.
+    let binary = std::env::current_exe().map_or_else(|_| "posthouse".to_owned(), |path| path.display().to_string());
+    output::line(HINTS.replace("POSTHOUSE", &binary).trim_end());
     Ok(())
 }
 
