@@ -205,7 +205,9 @@ impl<'a> Dialog<'a> {
                 if with_end {
                     octets.extend_from_slice(b"\r\n");
                 }
-                self.session().wire().send(&octets);
+                // A server that has had enough may close before all is sent; what comes next in the dialog says whether
+                // it might.
+                let _ = self.session().wire().try_send(&octets);
             }
         }
     }
