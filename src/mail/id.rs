@@ -60,6 +60,26 @@ id! {
     AliasId
 }
 id! {
+    /// The owner of one or more domains.
+    OrganisationId
+}
+id! {
+    /// A node in an organisation's tree of departments.
+    DepartmentId
+}
+id! {
+    /// An address that stands for members.
+    GroupId
+}
+id! {
+    /// A mail rule.
+    RuleId
+}
+id! {
+    /// A trusted relay or a gateway.
+    RelayId
+}
+id! {
     /// An IMAP mailbox (folder) within its account. INBOX is always [`MailboxId::INBOX`].
     MailboxId
 }
@@ -69,80 +89,107 @@ impl MailboxId {
     pub const INBOX: MailboxId = MailboxId(NonZeroU32::MIN);
 }
 
-/// The id of one accepted message's content: 48 bits of milliseconds, 24 bits drawn at start, 24 bits counted.
-/// Later ids sort after earlier ones. Its text (20 characters of base32hex, lower case) is what the 250 names.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlobId([u8; 12]);
+macro_rules! stamped_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// 48 bits of milliseconds, 24 bits drawn at start, 24 bits counted: later ids sort after earlier ones. Its
+        /// text is 20 characters of base32hex, lower case.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 12]);
 
-impl BlobId {
-    /// From its 12 stored octets.
-    pub const fn from_octets(octets: [u8; 12]) -> Self {
-        Self(octets)
-    }
+        impl $name {
+            /// From its 12 stored octets.
+            pub const fn from_octets(octets: [u8; 12]) -> Self {
+                Self(octets)
+            }
 
-    /// The 12 octets, in the order that sorts by time.
-    pub const fn octets(&self) -> &[u8; 12] {
-        &self.0
-    }
+            /// The 12 octets, in the order that sorts by time.
+            pub const fn octets(&self) -> &[u8; 12] {
+                &self.0
+            }
 
-    /// When the id was made, in milliseconds.
-    pub fn timestamp(&self) -> Timestamp {
-        let mut ms = [0; 8];
-        ms[2..].copy_from_slice(&self.0[..6]);
-        Timestamp::from_millis(i64::from_be_bytes(ms))
-    }
+            /// When the id was made, in milliseconds.
+            pub fn timestamp(&self) -> Timestamp {
+                let mut ms = [0; 8];
+                ms[2..].copy_from_slice(&self.0[..6]);
+                Timestamp::from_millis(i64::from_be_bytes(ms))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_base32(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = StampedIdError;
+
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                parse_base32(s).map(Self)
+            }
+        }
+    };
 }
 
-impl fmt::Display for BlobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut n = u128::from_be_bytes({
-            let mut b = [0; 16];
-            b[4..].copy_from_slice(&self.0);
-            b
-        });
-        let mut text = [0; 20];
-        for place in text.iter_mut().rev() {
-            *place = DIGITS[(n & 31) as usize];
-            n >>= 5;
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
-    }
+stamped_id! {
+    /// The id of one message's content, or of a form of it: what the 250 names.
+    BlobId
+}
+stamped_id! {
+    /// An item of the queue: one message for one recipient, still to be delivered.
+    QueueId
+}
+stamped_id! {
+    /// A message that waits for somebody's decision.
+    HoldId
 }
 
-impl fmt::Debug for BlobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlobId({self})")
+fn write_base32(octets: &[u8; 12], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut n = u128::from_be_bytes({
+        let mut b = [0; 16];
+        b[4..].copy_from_slice(octets);
+        b
+    });
+    let mut text = [0; 20];
+    for place in text.iter_mut().rev() {
+        *place = DIGITS[(n & 31) as usize];
+        n >>= 5;
     }
+    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
 
-impl FromStr for BlobId {
-    type Err = BlobIdError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        if s.len() != 20 {
-            return Err(BlobIdError);
-        }
-        let mut n: u128 = 0;
-        for c in s.bytes() {
-            let digit = DIGITS.iter().position(|d| *d == c).ok_or(BlobIdError)?;
-            n = n << 5 | digit as u128;
-        }
-        let bytes = n.to_be_bytes();
-        if bytes[..4] != [0; 4] {
-            return Err(BlobIdError);
-        }
-        let mut id = [0; 12];
-        id.copy_from_slice(&bytes[4..]);
-        Ok(Self(id))
+fn parse_base32(s: &str) -> Result<[u8; 12], StampedIdError> {
+    if s.len() != 20 {
+        return Err(StampedIdError);
     }
+    let mut n: u128 = 0;
+    for c in s.bytes() {
+        let digit = DIGITS.iter().position(|d| *d == c).ok_or(StampedIdError)?;
+        n = n << 5 | digit as u128;
+    }
+    let bytes = n.to_be_bytes();
+    if bytes[..4] != [0; 4] {
+        return Err(StampedIdError);
+    }
+    let mut id = [0; 12];
+    id.copy_from_slice(&bytes[4..]);
+    Ok(id)
 }
 
-/// The text is not the 20 characters of a blob id.
+/// The text is not the 20 characters of such an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a message id of this server")]
-pub struct BlobIdError;
+#[error("not an id of this server")]
+pub struct StampedIdError;
 
-/// Makes blob ids, unique within the process by the counter and between processes by what was drawn at start.
+/// Makes ids, unique within the process by the counter and between processes by what was drawn at start.
 #[derive(Debug)]
 pub struct BlobIds {
     drawn: [u8; 3],
@@ -157,11 +204,25 @@ impl BlobIds {
 
     /// A new id, made at `now`.
     pub fn next(&self, now: Timestamp) -> BlobId {
+        BlobId(self.draw(now))
+    }
+
+    /// A new id for an item of the queue.
+    pub fn next_queue(&self, now: Timestamp) -> QueueId {
+        QueueId(self.draw(now))
+    }
+
+    /// A new id for a held message.
+    pub fn next_hold(&self, now: Timestamp) -> HoldId {
+        HoldId(self.draw(now))
+    }
+
+    fn draw(&self, now: Timestamp) -> [u8; 12] {
         let mut id = [0; 12];
         id[..6].copy_from_slice(&now.millis().max(0).to_be_bytes()[2..]);
         id[6..9].copy_from_slice(&self.drawn);
         id[9..].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes()[1..]);
-        BlobId(id)
+        id
     }
 }
 

@@ -1,5 +1,6 @@
 //! Mailbox names (RFC 3501 §5.1): Unicode inside, modified UTF-7 only on the wire (`proto::imap`).
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The hierarchy delimiter.
@@ -7,8 +8,23 @@ pub const DELIMITER: char = '/';
 
 /// A mailbox name: NFC, components separated by [`DELIMITER`], none empty, no control characters, at most 1,000
 /// octets and 20 levels. `INBOX` is without case, as a whole name and as the first component.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct MailboxName(Box<str>);
+
+impl TryFrom<String> for MailboxName {
+    type Error = MailboxNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<MailboxName> for String {
+    fn from(name: MailboxName) -> String {
+        name.0.into()
+    }
+}
 
 impl MailboxName {
     /// From Unicode text.

@@ -3,20 +3,29 @@
 //! Pure values. Bytes from outside become these types at the edge, through one `parse` each; inside, a value of
 //! such a type is what it says. `Display` writes the wire form, and `parse(x.to_string()) == x`.
 
+pub mod srs;
+
 mod address;
+mod alignment;
 mod clock;
 mod flag;
 mod id;
 mod mailbox_name;
+mod network;
 mod status;
 mod uid;
 
 pub use address::{
     Address, AddressError, AddressKey, AddressLiteral, Domain, ForwardPath, Host, LocalPart, ReversePath,
 };
+pub use alignment::{is_aligned, organisational_domain};
 pub use clock::{Clock, Timestamp};
 pub use flag::{Flags, Keyword, SystemFlag, SystemFlags};
-pub use id::{AccountId, AliasId, BlobId, BlobIds, DomainId, MailboxId};
+pub use id::{
+    AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, GroupId, HoldId, MailboxId, OrganisationId, QueueId,
+    RelayId, RuleId,
+};
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
+pub use network::{Network, NetworkError, mask};
 pub use status::EnhancedCode;
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};
