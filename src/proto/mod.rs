@@ -1,5 +1,6 @@
 //! The wire: bytes to values and back, for each protocol. Pure: no sockets, no session state, no decisions.
 
+pub mod authres;
 pub mod imap;
 pub mod message;
 pub mod sasl;

@@ -1,8 +1,9 @@
-//! Address lists (RFC 5322 §3.4) with the obsolete forms (§4.4) and broken ones, as IMAP address structures
-//! (RFC 3501 §7.4.2).
+//! Address lists (RFC 5322 §3.4) with the obsolete forms (§4.4) and broken ones: as IMAP address structures
+//! (RFC 3501 §7.4.2), and as they are for those who decide by them.
 //!
-//! Whatever comes in, what goes out is a list of well-formed addresses. Deviation: an address without a domain has
-//! the empty string as its host, since NIL there would start a group.
+//! Whatever comes in, what goes out is a list of well-formed addresses. What is broken enough that others may read
+//! another address than we do is marked. Deviation: an address without a domain has the empty string as its host,
+//! since NIL there would start a group.
 
 use super::wire;
 
@@ -11,7 +12,7 @@ use super::wire;
 pub(super) fn write(value: &[u8], limit: usize, octets: usize, out: &mut Vec<u8>) -> usize {
     let mut writer = Writer { out, written: 0, in_group: false };
     let end = writer.out.len().saturating_add(octets);
-    let mut input = Input { octets: value, at: 0 };
+    let mut input = Input::new(value);
     // One more for the end of a group.
     while writer.written + 1 < limit && writer.out.len() < end && input.peek().is_some() {
         mailbox_or_group(&mut input, &mut writer);
@@ -20,8 +21,29 @@ pub(super) fn write(value: &[u8], limit: usize, octets: usize, out: &mut Vec<u8>
     writer.written
 }
 
+/// The addresses of `value` without their names, at most `limit` of them, and whether there are no others: nothing was
+/// left out, and nothing may be read as another address.
+pub(super) fn read(value: &[u8], limit: usize) -> (Vec<Mailbox>, bool) {
+    let mut reader = Reader::default();
+    let mut input = Input::new(value);
+    while reader.mailboxes.len() < limit && input.peek().is_some() {
+        mailbox_or_group(&mut input, &mut reader);
+    }
+    let is_all = input.peek().is_none() && !input.is_cut_off;
+    let is_clear = reader.mailboxes.iter().all(|mailbox| !mailbox.is_ambiguous);
+    (reader.mailboxes, is_all && is_clear)
+}
+
+/// Takes what is read.
+trait Sink {
+    fn address(&mut self, name: Option<&[u8]>, address: Mailbox);
+    fn start_group(&mut self, name: &[u8]);
+    fn end_group(&mut self);
+    fn in_group(&self) -> bool;
+}
+
 /// Reads up to and with the next comma, colon of a group or its semicolon.
-fn mailbox_or_group(input: &mut Input<'_>, writer: &mut Writer<'_>) {
+fn mailbox_or_group(input: &mut Input<'_>, writer: &mut impl Sink) {
     let mut words = Words::default();
     let mut comment = None;
     while let Some(b) = input.peek() {
@@ -34,11 +56,12 @@ fn mailbox_or_group(input: &mut Input<'_>, writer: &mut Writer<'_>) {
             b'"' => words.push(&input.quoted(), true),
             b'<' => {
                 input.at += 1;
-                let address = angle(input);
+                let mut address = angle(input);
+                address.is_ambiguous |= words.name_another(&address);
                 let name = words.phrase().or(comment);
-                input.skip_to_separator();
+                address.is_ambiguous |= input.skip_to_separator();
                 if name.is_some() || !address.is_empty() {
-                    writer.address(name.as_deref(), &address);
+                    writer.address(name.as_deref(), address);
                 }
                 return;
             }
@@ -52,7 +75,7 @@ fn mailbox_or_group(input: &mut Input<'_>, writer: &mut Writer<'_>) {
                 writer.end_group();
                 return;
             }
-            b':' if !writer.in_group && !words.has_at => {
+            b':' if !writer.in_group() && !words.has_at => {
                 input.at += 1;
                 writer.start_group(&words.phrase().or(comment).unwrap_or_default());
                 return;
@@ -61,6 +84,7 @@ fn mailbox_or_group(input: &mut Input<'_>, writer: &mut Writer<'_>) {
                 input.at += 1;
                 words.push(b"@", false);
                 words.has_at = true;
+                words.ats += 1;
             }
             b'[' => words.push(&input.domain_literal(), false),
             _ => words.push(input.atom(), false),
@@ -70,7 +94,7 @@ fn mailbox_or_group(input: &mut Input<'_>, writer: &mut Writer<'_>) {
 }
 
 /// Writes what stood there without angle brackets.
-fn finish(words: Words, comment: Option<Vec<u8>>, writer: &mut Writer<'_>) {
+fn finish(words: Words, comment: Option<Vec<u8>>, writer: &mut impl Sink) {
     if words.all.is_empty() {
         return;
     }
@@ -79,17 +103,21 @@ fn finish(words: Words, comment: Option<Vec<u8>>, writer: &mut Writer<'_>) {
         let joined = words.joined();
         let at = words.last_at(&joined);
         let (mailbox, host) = joined.split_at(at);
-        let address =
-            Mailbox { route: None, mailbox: mailbox.to_vec(), host: host.get(1..).unwrap_or_default().to_vec() };
-        return writer.address(comment.as_deref(), &address);
+        let address = Mailbox {
+            route: None,
+            mailbox: mailbox.to_vec(),
+            host: host.get(1..).unwrap_or_default().to_vec(),
+            is_ambiguous: words.ats > 1 || !words.are_one(),
+        };
+        return writer.address(comment.as_deref(), address);
     }
     let single = words.all.len() == 1 && !words.any_quoted;
     let phrase = words.phrase().unwrap_or_default();
     if single {
-        let address = Mailbox { route: None, mailbox: phrase, host: Vec::new() };
-        return writer.address(comment.as_deref(), &address);
+        let address = Mailbox { mailbox: phrase, ..Mailbox::default() };
+        return writer.address(comment.as_deref(), address);
     }
-    writer.address(Some(&phrase), &Mailbox::default());
+    writer.address(Some(&phrase), Mailbox::default());
 }
 
 /// The inside of `<…>`: an optional source route (RFC 5322 §4.4) and an addr-spec. Ends behind `>`, or before a comma
@@ -99,7 +127,14 @@ fn angle(input: &mut Input<'_>) -> Mailbox {
     let mut text = Vec::new();
     let mut last_at = None;
     let starts_with_at = input.skip_space_and_peek() == Some(b'@');
+    // Until the closing bracket says otherwise.
+    address.is_ambiguous = true;
+    let mut is_odd = starts_with_at;
+    let mut after_space = false;
     while let Some(b) = input.peek() {
+        // RFC 5322 §4.4 has white space beside dots and `@`; elsewhere it would join two words.
+        is_odd |= after_space && !b"@.>( \t\r\n".contains(&b) && !matches!(text.last(), None | Some(b'@' | b'.'));
+        after_space = matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b'(');
         match b {
             b' ' | b'\t' | b'\r' | b'\n' => input.at += 1,
             b'(' => drop(input.comment()),
@@ -107,6 +142,7 @@ fn angle(input: &mut Input<'_>) -> Mailbox {
             b'[' => text.extend_from_slice(&input.domain_literal()),
             b'>' => {
                 input.at += 1;
+                address.is_ambiguous = is_odd;
                 break;
             }
             b':' if starts_with_at && address.route.is_none() => {
@@ -117,11 +153,13 @@ fn angle(input: &mut Input<'_>) -> Mailbox {
             // A comma belongs to a source route only.
             b',' if !(starts_with_at && address.route.is_none()) => break,
             b'@' => {
+                is_odd |= last_at.is_some();
                 last_at = Some(text.len());
                 text.push(b);
                 input.at += 1;
             }
             b'<' | b',' | b';' | b':' => {
+                is_odd = true;
                 text.push(b);
                 input.at += 1;
             }
@@ -139,11 +177,16 @@ fn angle(input: &mut Input<'_>) -> Mailbox {
     address
 }
 
-#[derive(Default)]
-struct Mailbox {
+/// An addr-spec in its two parts, unquoted.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
     route: Option<Vec<u8>>,
-    mailbox: Vec<u8>,
-    host: Vec<u8>,
+    /// The local-part.
+    pub mailbox: Vec<u8>,
+    /// The domain, or a literal with its brackets.
+    pub host: Vec<u8>,
+    /// Not RFC 5322, and others may read another address here.
+    is_ambiguous: bool,
 }
 
 impl Mailbox {
@@ -159,6 +202,8 @@ struct Words {
     spaced: bool,
     any_quoted: bool,
     has_at: bool,
+    /// How many bare `@`.
+    ats: usize,
 }
 
 impl Words {
@@ -183,6 +228,24 @@ impl Words {
         self.all.iter().flat_map(|(word, _)| word).copied().collect()
     }
 
+    /// The pieces of an addr-spec may only be apart beside a dot or the `@` (RFC 5322 §4.4).
+    fn are_one(&self) -> bool {
+        self.all.windows(2).all(|pair| match pair {
+            [(before, _), (after, _)] => {
+                matches!(before.last(), Some(b'.' | b'@')) || matches!(after.first(), Some(b'.' | b'@'))
+            }
+            _ => true,
+        })
+    }
+
+    /// A display name with a bare `@`, which RFC 5322 §3.2.5 does not allow, that is an address, but not this one.
+    fn name_another(&self, address: &Mailbox) -> bool {
+        let name = self.joined();
+        let (_, host) = name.split_at(self.last_at(&name));
+        let same = [&address.mailbox, b"@".as_slice(), &address.host].concat().eq_ignore_ascii_case(&name);
+        self.has_at && host.contains(&b'.') && !same
+    }
+
     fn last_at(&self, joined: &[u8]) -> usize {
         memchr::memrchr(b'@', joined).unwrap_or(joined.len())
     }
@@ -194,8 +257,8 @@ struct Writer<'a> {
     in_group: bool,
 }
 
-impl Writer<'_> {
-    fn address(&mut self, name: Option<&[u8]>, address: &Mailbox) {
+impl Sink for Writer<'_> {
+    fn address(&mut self, name: Option<&[u8]>, address: Mailbox) {
         self.out.push(b'(');
         wire::nstring(name, self.out);
         self.out.push(b' ');
@@ -223,14 +286,48 @@ impl Writer<'_> {
             self.written += 1;
         }
     }
+
+    fn in_group(&self) -> bool {
+        self.in_group
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    mailboxes: Vec<Mailbox>,
+    in_group: bool,
+}
+
+impl Sink for Reader {
+    fn address(&mut self, _: Option<&[u8]>, address: Mailbox) {
+        self.mailboxes.push(address);
+    }
+
+    fn start_group(&mut self, _: &[u8]) {
+        self.in_group = true;
+    }
+
+    fn end_group(&mut self) {
+        self.in_group = false;
+    }
+
+    fn in_group(&self) -> bool {
+        self.in_group
+    }
 }
 
 struct Input<'a> {
     octets: &'a [u8],
     at: usize,
+    /// A comment or quoted-string had no end.
+    is_cut_off: bool,
 }
 
 impl<'a> Input<'a> {
+    fn new(octets: &'a [u8]) -> Self {
+        Self { octets, at: 0, is_cut_off: false }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.octets.get(self.at).copied()
     }
@@ -258,7 +355,7 @@ impl<'a> Input<'a> {
         while let Some(b) = self.peek() {
             self.at += 1;
             match b {
-                b'"' => break,
+                b'"' => return out,
                 b'\\' => {
                     out.extend(self.peek());
                     self.at += 1;
@@ -267,6 +364,7 @@ impl<'a> Input<'a> {
                 _ => out.push(b),
             }
         }
+        self.is_cut_off = true;
         out
     }
 
@@ -288,12 +386,13 @@ impl<'a> Input<'a> {
                 _ => {}
             }
             if depth == 0 {
-                break;
+                return out.trim_ascii().to_vec();
             }
             if !(b == b'(' && depth == 1) {
                 out.push(b);
             }
         }
+        self.is_cut_off = true;
         out.trim_ascii().to_vec()
     }
 
@@ -308,20 +407,30 @@ impl<'a> Input<'a> {
         rest.iter().take(length.max(1)).copied().filter(|b| !b.is_ascii_whitespace()).collect()
     }
 
-    /// To behind the next comma, or to the semicolon, which ends a group.
-    fn skip_to_separator(&mut self) {
+    /// To behind the next comma, or to the semicolon, which ends a group. True if anything was passed over that is
+    /// neither white space nor comment.
+    fn skip_to_separator(&mut self) -> bool {
+        let mut passed = false;
         while let Some(b) = self.peek() {
             match b {
                 b',' => {
                     self.at += 1;
-                    return;
+                    return passed;
                 }
-                b';' => return,
+                b';' => return passed,
                 b'(' => drop(self.comment()),
-                b'"' => drop(self.quoted()),
-                _ => self.at += 1,
+                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
+                b'"' => {
+                    passed = true;
+                    drop(self.quoted());
+                }
+                _ => {
+                    passed = true;
+                    self.at += 1;
+                }
             }
         }
+        passed
     }
 }
 

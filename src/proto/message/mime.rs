@@ -117,6 +117,54 @@ impl TextCoding {
     }
 }
 
+/// What the header of a part says about its content; names are in lower case.
+#[derive(Debug)]
+pub(super) struct Labels {
+    /// `text/plain` without a type that can be read (RFC 2045 §5.2).
+    pub main: Vec<u8>,
+    pub sub: Vec<u8>,
+    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Empty without one.
+    pub disposition: Vec<u8>,
+    pub disposition_parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Content-ID, without its angle brackets.
+    pub id: Option<Vec<u8>>,
+    pub encoding: Encoding,
+    /// False for a transfer encoding that nobody here knows.
+    pub is_encoding_known: bool,
+}
+
+impl Labels {
+    /// Reads a part's header.
+    pub fn parse(block: &[u8]) -> Self {
+        let found = Found::collect(block);
+        let content_type =
+            found.content_type.and_then(ContentType::parse).unwrap_or_else(|| ContentType::plain("text", "plain"));
+        let mut disposition = Input::new(found.disposition.unwrap_or_default());
+        let kind = disposition.token().unwrap_or_default();
+        let encoding = token_of(found.encoding.unwrap_or_default()).to_ascii_lowercase();
+        let id = |value: &[u8]| {
+            let value = value.strip_prefix(b"<").unwrap_or(value);
+            value.strip_suffix(b">").unwrap_or(value).to_vec()
+        };
+        Self {
+            main: content_type.main.to_ascii_lowercase(),
+            sub: content_type.sub.to_ascii_lowercase(),
+            parameters: content_type.parameters,
+            disposition: kind.to_ascii_lowercase(),
+            disposition_parameters: disposition.parameters(),
+            id: found.id.map(|value| id(bounded(value))).filter(|id| !id.is_empty()),
+            encoding: Encoding::parse(found.encoding),
+            is_encoding_known: ENCODINGS.contains(&encoding.as_slice()),
+        }
+    }
+
+    /// The type and subtype are these.
+    pub fn is(&self, main: &str, sub: &str) -> bool {
+        self.main == main.as_bytes() && self.sub == sub.as_bytes()
+    }
+}
+
 impl Encoding {
     fn parse(value: Option<&[u8]>) -> Self {
         match value.map(token_of) {
@@ -435,6 +483,9 @@ const MAX_VALUE: usize = 16 * 1024;
 /// RFC 6838 §4.2: octets of a type, and of a subtype.
 const MAX_NAME: usize = 127;
 
-const MAX_PARAMETERS: usize = 100;
+pub(super) const MAX_PARAMETERS: usize = 100;
+
+/// RFC 2045 §6.1; none is 7bit.
+const ENCODINGS: [&[u8]; 6] = [b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"];
 
 const MAX_LANGUAGES: usize = 50;

@@ -6,12 +6,18 @@
 //!
 //! - [`Scanner`] follows a message as it arrives and makes its [`Summary`]; [`Summary::range`] finds a section.
 //! - [`header`] reads header fields; [`decode_text`] decodes their text (RFC 2047).
+//! - [`header_from`] and its like say who a message claims to be from and to.
 //! - [`SentDate`] reads and [`format_date`] writes the date of RFC 5322.
 //! - [`Needle`] and [`SearchText`] serve SEARCH.
+//! - [`compose`] writes the messages that this server makes.
+//! - [`inspect`] looks into a message for the conditions of mail rules.
 
+pub mod compose;
 pub mod header;
+pub mod inspect;
 
 mod address_list;
+mod addresses;
 mod date;
 mod decode;
 mod envelope;
@@ -26,6 +32,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use addresses::{HeaderAddresses, header_from, sender_addresses, to_cc_addresses};
 pub use date::{SentDate, format_date};
 pub use decode::decode_text;
 pub use scanner::Scanner;

@@ -138,12 +138,26 @@ impl Scanner {
     /// The end. `prefix` holds the header fields that the server puts before the content (complete with CRLF, may be
     /// empty): they count for ENVELOPE; offsets in the summary are relative to the content alone.
     pub fn finish(mut self, prefix: &[u8]) -> Summary {
+        self.end();
+        self.summary(prefix)
+    }
+
+    /// The end of a message that is kept in several forms, each with its own prefix.
+    pub fn finish_forms(mut self, prefixes: &[&[u8]]) -> Vec<Summary> {
+        self.end();
+        prefixes.iter().map(|prefix| self.summary(prefix)).collect()
+    }
+
+    fn end(&mut self) {
         if self.line.length > 0 {
             let line = std::mem::take(&mut self.line);
             self.line(&Line { head: &line.head, length: line.length, end: 0 });
         }
         self.end_header_early(self.position);
         self.close_from(0, Cut { at: self.position, line_ends: self.line_ends });
+    }
+
+    fn summary(&self, prefix: &[u8]) -> Summary {
         let mut envelope = Vec::with_capacity(512);
         envelope::write(fields(prefix).chain(fields(&self.header)), &mut envelope);
         let (body, body_structure) = structure::write(&self.nodes);
@@ -401,7 +415,7 @@ fn part(nodes: &[Node], index: usize) -> Part {
 }
 
 /// Octets of the top-level header that are kept.
-const MAX_HEADER: usize = 256 * 1024;
+pub(super) const MAX_HEADER: usize = 256 * 1024;
 
 /// Octets of the header of any other part that are looked at.
 const MAX_PART_HEADER: usize = 64 * 1024;

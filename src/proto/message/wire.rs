@@ -72,7 +72,7 @@ fn is_space(b: u8) -> bool {
 }
 
 /// Writes `text` as encoded-words of at most 75 characters (RFC 2047 §2), none of which splits a character (§5).
-fn encoded_words(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn encoded_words(text: &[u8], out: &mut Vec<u8>) {
     let text: Vec<u8> = text.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n' | 0)).collect();
     // RFC 1428 §3: text whose charset nobody knows.
     let (prefix, is_utf8) =

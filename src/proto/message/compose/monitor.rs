@@ -1,0 +1,74 @@
+//! Monitor copies (policy semantics §13.5): the block in front of a copy's header, and the report that has the original
+//! attached.
+
+use super::field::Header;
+use super::{Stamp, message_part, multipart, subject_of, text_part};
+use crate::mail::{Address, ForwardPath, ReversePath};
+
+/// What a monitor learns beside the message itself.
+#[derive(Clone, Copy, Debug)]
+pub struct MonitorFacts<'a> {
+    /// The names of all rules that matched, in their order.
+    pub rules: &'a [&'a str],
+    /// What they matched.
+    pub events: &'a [Event<'a>],
+    /// MAIL FROM.
+    pub reverse_path: &'a ReversePath,
+    /// RCPT TO, whether or not the header names them.
+    pub recipients: &'a [ForwardPath],
+}
+
+/// That an account sent or received the message.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The account of this address sent it.
+    Sent(&'a Address),
+    /// The account of this address received it.
+    Received(&'a Address),
+}
+
+impl Event<'_> {
+    fn text(&self) -> String {
+        match self {
+            Event::Sent(address) => format!("sent by {address}"),
+            Event::Received(address) => format!("received by {address}"),
+        }
+    }
+}
+
+/// The fields that stand in front of the copy's own header.
+pub fn monitor_block(facts: &MonitorFacts<'_>) -> Vec<u8> {
+    let mut header = Header::default();
+    for rule in facts.rules.iter().take(MAX_LISTED) {
+        header.text("X-Posthouse-Monitor-Rule", rule);
+    }
+    for event in facts.events.iter().take(MAX_LISTED) {
+        header.text("X-Posthouse-Monitor-Event", &event.text());
+    }
+    header.text("X-Posthouse-Monitor-Reverse-Path", &facts.reverse_path.to_string());
+    for recipient in facts.recipients.iter().take(MAX_LISTED) {
+        header.text("X-Posthouse-Monitor-Recipient", &recipient.to_string());
+    }
+    header.into_fields()
+}
+
+/// The report, with the original as it is.
+pub fn monitor_report(stamp: &Stamp<'_>, to: &Address, facts: &MonitorFacts<'_>, original: &[u8]) -> Vec<u8> {
+    let header = stamp.system_header(to, &format!("Monitored: {}", subject_of(original)));
+    let mut text = String::new();
+    for rule in facts.rules.iter().take(MAX_LISTED) {
+        text.push_str(&format!("Rule: {}\n", rule.replace(char::is_control, " ")));
+    }
+    for event in facts.events.iter().take(MAX_LISTED) {
+        text.push_str(&format!("Event: {}\n", event.text()));
+    }
+    text.push_str(&format!("Reverse-path: {}\n", facts.reverse_path));
+    for recipient in facts.recipients.iter().take(MAX_LISTED) {
+        text.push_str(&format!("Recipient: {recipient}\n"));
+    }
+    multipart(header, stamp, "mixed", &[text_part(&text), message_part(original)])
+}
+
+/// Rules, events and recipients that are listed. A transaction has no more recipients, and an organisation no more
+/// rules, by default.
+const MAX_LISTED: usize = 500;

@@ -1,0 +1,204 @@
+//! Delivery status notifications (RFC 3464, RFC 6522), with the header of the original alone (policy semantics §6.5, §9,
+//! §20). They go out with the null reverse-path, and only to answerable senders.
+
+use super::super::date::format_date;
+use super::{Stamp, headers_part, multipart, text_part};
+use crate::mail::{Address, EnhancedCode, Timestamp};
+
+/// What makes a notification.
+#[derive(Clone, Copy, Debug)]
+pub struct Dsn<'a> {
+    /// By whom and when.
+    pub stamp: Stamp<'a>,
+    /// The reverse-path of the original.
+    pub to: &'a Address,
+    /// ENVID of the original (RFC 3461 §4.4).
+    pub envelope_id: Option<&'a str>,
+    /// When the original came.
+    pub arrived: Timestamp,
+    /// What happened, to each recipient that is reported.
+    pub recipients: &'a [Reported<'a>],
+    /// The original; its header is returned.
+    pub original: &'a [u8],
+}
+
+/// What happened to one recipient.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    /// As addressed by the sender.
+    pub recipient: &'a Address,
+    /// ORCPT (RFC 3461 §4.2), with its type.
+    pub original_recipient: Option<&'a str>,
+    /// What was done.
+    pub action: Action,
+    /// Why.
+    pub failure: Failure<'a>,
+}
+
+impl<'a> Reported<'a> {
+    /// Not delivered, for this reason.
+    pub fn failed(recipient: &'a Address, failure: Failure<'a>) -> Self {
+        Self { recipient, original_recipient: None, action: Action::Failed, failure }
+    }
+}
+
+/// What was done (RFC 3464 §2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Given up.
+    Failed,
+    /// Not yet, and still being tried.
+    Delayed,
+    /// Done.
+    Delivered,
+    /// Passed on to a host that sends no notifications.
+    Relayed,
+    /// Delivered to a group.
+    Expanded,
+}
+
+/// Why: status and text of policy semantics §20.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// A moderator or approver said no, perhaps with a text.
+    NotApproved(Option<&'a str>),
+    /// Nobody decided in time.
+    NoDecision,
+    /// A mail rule said no, perhaps with a text.
+    Rule(Option<&'a str>),
+    /// Part of the group is closed to the sender; the inner group is named where the sender may know it.
+    PartClosed(Option<&'a Address>),
+    /// The group's members elsewhere could not be reached.
+    ExternalMembers,
+    /// No member could be reached.
+    NoMember,
+    /// The sender could not be verified.
+    Unverified,
+    /// What another host answered, or what became of the attempts.
+    Other {
+        /// The status.
+        status: EnhancedCode,
+        /// What the sender reads.
+        text: &'a str,
+    },
+}
+
+impl Failure<'_> {
+    /// The enhanced status code.
+    pub fn status(&self) -> EnhancedCode {
+        match self {
+            Failure::NotApproved(_) | Failure::Rule(_) | Failure::ExternalMembers => EnhancedCode::new(5, 7, 1),
+            Failure::NoDecision => EnhancedCode::new(5, 4, 7),
+            Failure::PartClosed(_) => EnhancedCode::new(5, 7, 2),
+            Failure::NoMember => EnhancedCode::new(5, 2, 4),
+            Failure::Unverified => EnhancedCode::new(5, 7, 26),
+            Failure::Other { status, .. } => *status,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Failure::NotApproved(Some(text)) => format!("The message was not approved: {text}"),
+            Failure::NotApproved(None) => "The message was not approved.".to_owned(),
+            Failure::NoDecision => "The message was not approved in time.".to_owned(),
+            Failure::Rule(text) => text.unwrap_or("Message refused by policy.").to_owned(),
+            Failure::PartClosed(Some(inner)) => {
+                format!("You are not permitted to send to {inner}, a part of this group.")
+            }
+            Failure::PartClosed(None) => "You are not permitted to send to a part of this group.".to_owned(),
+            Failure::ExternalMembers => "Members of this group outside the organisation were not reached.".to_owned(),
+            Failure::NoMember => "No member of this group could be reached.".to_owned(),
+            Failure::Unverified => "You could not be verified as the sender.".to_owned(),
+            Failure::Other { text, .. } => (*text).to_owned(),
+        }
+    }
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Failed => "failed",
+            Action::Delayed => "delayed",
+            Action::Delivered => "delivered",
+            Action::Relayed => "relayed",
+            Action::Expanded => "expanded",
+        }
+    }
+
+    fn subject(self) -> &'static str {
+        match self {
+            Action::Failed => "Undelivered mail",
+            Action::Delayed => "Mail delayed",
+            Action::Delivered | Action::Relayed | Action::Expanded => "Mail delivered",
+        }
+    }
+
+    fn introduction(self) -> &'static str {
+        match self {
+            Action::Failed => "Your message was not delivered to:",
+            Action::Delayed => "Your message is not delivered yet, and will be tried again, to:",
+            Action::Delivered => "Your message was delivered to:",
+            Action::Relayed => "Your message was passed on to a host that does not confirm delivery, for:",
+            Action::Expanded => "Your message was delivered to the group:",
+        }
+    }
+}
+
+/// The notification, for the null reverse-path.
+pub fn dsn(dsn: &Dsn<'_>) -> Vec<u8> {
+    let worst = dsn.recipients.first().map_or(Action::Failed, |first| first.action);
+    let header = dsn.stamp.system_header(dsn.to, worst.subject());
+    let parts = [text_part(&explanation(dsn)), status_part(dsn), headers_part(dsn.original)];
+    multipart(header, &dsn.stamp, "report; report-type=delivery-status", &parts)
+}
+
+/// For people.
+fn explanation(dsn: &Dsn<'_>) -> String {
+    let mut text = format!("This is the mail server {}.\n", dsn.stamp.host);
+    for reported in dsn.recipients {
+        let introduction = reported.action.introduction();
+        let (recipient, why) = (reported.recipient, reported.failure.text());
+        text.push_str(&format!("\n{introduction}\n\n    {recipient}\n\n{why}\n"));
+    }
+    text
+}
+
+/// For programs (RFC 3464 §2).
+fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
+    let mut header = super::Header::default();
+    header.raw("Content-Type", "message/delivery-status");
+    let mut out = header.finish();
+    let mut message = super::Header::default();
+    if let Some(id) = dsn.envelope_id {
+        message.text("Original-Envelope-Id", id);
+    }
+    message.raw("Reporting-MTA", &format!("dns; {}", dsn.stamp.host));
+    message.raw("Arrival-Date", &format_date(dsn.arrived));
+    out.extend_from_slice(&message.into_fields());
+    for reported in dsn.recipients {
+        let mut recipient = super::Header::default();
+        if let Some(original) = reported.original_recipient {
+            recipient.text("Original-Recipient", original);
+        }
+        recipient.raw("Final-Recipient", &typed(reported.recipient));
+        recipient.raw("Action", reported.action.name());
+        recipient.raw("Status", &reported.failure.status().to_string());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&recipient.into_fields());
+    }
+    out
+}
+
+/// RFC 3464 §2.1.2; beyond ASCII RFC 6533 §3, in its form for 7-bit transport.
+fn typed(address: &Address) -> String {
+    let text = address.to_string();
+    if text.is_ascii() {
+        return format!("rfc822; {text}");
+    }
+    let escaped = |c: char| match c {
+        '\\' | '+' | '=' => format!("\\x{{{:02X}}}", u32::from(c)),
+        '!'..='~' => c.to_string(),
+        c => format!("\\x{{{:02X}}}", u32::from(c)),
+    };
+    format!("utf-8; {}", text.chars().map(escaped).collect::<String>())
+}

@@ -1,0 +1,313 @@
+//! Text in the form in which keywords and names are compared: NFKC and folded case (UAX #15, Unicode §3.13) on both
+//! sides, so that width, ligatures and case make no difference.
+//!
+//! What a reader cannot see makes none either: default ignorable characters and controls are dropped, white space is one
+//! space. A line break between two ideographs or kana, which are written without spaces, is nothing. Dotted and dotless
+//! i are one letter, whatever the language.
+
+use std::fmt;
+
+use memchr::memmem::Finder;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// A string to look for. White space around it does not count.
+#[derive(Clone)]
+pub struct Keyword {
+    finder: Finder<'static>,
+}
+
+impl Keyword {
+    /// Prepares `text`; `None` if there is nothing in it to look for.
+    pub fn new(text: &str) -> Option<Self> {
+        let folded = Folded::of(text);
+        let text = folded.as_str().trim();
+        (!text.is_empty()).then(|| Self { finder: Finder::new(text.as_bytes()).into_owned() })
+    }
+
+    pub(super) fn is_in(&self, text: &Folded) -> bool {
+        self.finder.find(text.as_str().as_bytes()).is_some()
+    }
+
+    /// `text` contains it.
+    pub fn matches(&self, text: &str) -> bool {
+        self.is_in(&Folded::of(text))
+    }
+}
+
+impl fmt::Debug for Keyword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keyword").field(&String::from_utf8_lossy(self.finder.needle())).finish()
+    }
+}
+
+/// A pattern for a whole name: `*` stands for anything, `?` for one character.
+#[derive(Clone, Debug)]
+pub struct NamePattern {
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    Is(char),
+    AnyOne,
+    Anything,
+}
+
+impl NamePattern {
+    /// Prepares `pattern`.
+    pub fn new(pattern: &str) -> Self {
+        let mut tokens = Vec::new();
+        for piece in pattern.trim().split_inclusive(['*', '?']) {
+            let literal = piece.trim_end_matches(['*', '?']);
+            tokens.extend(Folded::of(literal).as_str().chars().map(Token::Is));
+            match piece.chars().last() {
+                // Several in a row mean the same as one.
+                Some('*') if tokens.last() != Some(&Token::Anything) => tokens.push(Token::Anything),
+                Some('?') => tokens.push(Token::AnyOne),
+                _ => {}
+            }
+        }
+        Self { tokens }
+    }
+
+    /// Matches the whole of `name`.
+    pub fn matches(&self, name: &str) -> bool {
+        self.matches_folded(Folded::of(name).as_str())
+    }
+
+    /// Greedy with one point to go back to: the last `*`. No earlier one needs to be tried again, so that the time is
+    /// the product of both lengths at worst.
+    pub(super) fn matches_folded(&self, name: &str) -> bool {
+        let name: Vec<char> = name.chars().collect();
+        let (mut at, mut token) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while let Some(c) = name.get(at) {
+            match self.tokens.get(token) {
+                Some(Token::Anything) => {
+                    retry = Some((at, token + 1));
+                    token += 1;
+                    continue;
+                }
+                Some(Token::AnyOne) => {}
+                Some(Token::Is(want)) if want == c => {}
+                _ => {
+                    let Some((from, after)) = retry else { return false };
+                    retry = Some((from + 1, after));
+                    (at, token) = (from + 1, after);
+                    continue;
+                }
+            }
+            at += 1;
+            token += 1;
+        }
+        self.tokens.iter().skip(token).all(|token| *token == Token::Anything)
+    }
+}
+
+/// Folded text that grows, up to a limit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folded {
+    text: String,
+    limit: usize,
+    is_cut: bool,
+}
+
+impl Folded {
+    /// Empty, to hold about `limit` octets.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    fn of(text: &str) -> Self {
+        let mut folded = Self::with_limit(usize::MAX);
+        folded.push(text);
+        folded
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Something did not fit.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// What comes next is another text: nothing is found across the two.
+    pub fn separate(&mut self) {
+        self.text.push(SEPARATOR);
+    }
+
+    /// Adds text. Normalisation never reaches across white space of ASCII, so each word is folded by itself, and most of
+    /// them cheaply.
+    pub fn push(&mut self, text: &str) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            if self.text.len() >= self.limit {
+                self.is_cut = true;
+                return;
+            }
+            let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+            let (word, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            self.word(word);
+            let next = tail.trim_start_matches(|c: char| c.is_ascii_whitespace());
+            let space = tail.strip_suffix(next).unwrap_or_default();
+            let ends = (self.text.chars().next_back(), next.chars().next());
+            let is_wrapped = space.contains('\n') && is_ideographic(ends.0) && is_ideographic(ends.1);
+            if !space.is_empty() && !is_wrapped {
+                self.space();
+            }
+            rest = next;
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        if word.bytes().all(|b| b.is_ascii_graphic()) {
+            self.text.extend(word.chars().map(|c| c.to_ascii_lowercase()));
+            return;
+        }
+        for c in folded(word) {
+            if self.text.len() >= self.limit {
+                self.is_cut = true;
+                return;
+            }
+            match c {
+                c if c.is_whitespace() => self.space(),
+                // What is left of a dotted capital I.
+                '\u{307}' if self.text.ends_with('i') => {}
+                c => self.text.push(c),
+            }
+        }
+    }
+
+    fn space(&mut self) {
+        if !self.text.ends_with([' ', SEPARATOR]) {
+            self.text.push(' ');
+        }
+    }
+}
+
+/// Characters are lowered, raised and lowered: that way `ß`, `ẞ` and `ss` meet, `ς` and `σ`, `ı` and `i`. Long runs of
+/// combining marks are cut by [`UnicodeNormalization::stream_safe`], for they are held in memory.
+fn folded(word: &str) -> impl Iterator<Item = char> {
+    word.chars()
+        .filter(|c| !is_invisible(*c))
+        .stream_safe()
+        .nfkc()
+        .flat_map(char::to_lowercase)
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .nfkc()
+        .filter(|c| !is_invisible(*c))
+}
+
+/// Default_Ignorable_Code_Point (Unicode §5.21), and controls that are no white space.
+fn is_invisible(c: char) -> bool {
+    match c {
+        '\t'..='\r' => false,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' => true,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' => true,
+        '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
+        c => c.is_control(),
+    }
+}
+
+/// Written without spaces: Han, kana and the punctuation between them.
+fn is_ideographic(c: Option<char>) -> bool {
+    matches!(
+        c,
+        Some('\u{2e80}'..='\u{312f}' | '\u{31a0}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    )
+}
+
+/// No folded text has it inside, since white space becomes a space.
+const SEPARATOR: char = '\n';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_match_whatever_the_form() {
+        for (case, keyword, text, want) in [
+            ("case", "SECRET plan", "the Secret\r\n  Plan is", true),
+            ("full-width keyword", "ＡＢＣ１", "abc1", true),
+            ("full-width text", "abc", "ｘＡｂＣ", true),
+            ("half-width kana", "ガギ", "ｶﾞｷﾞ", true),
+            ("CJK", "机密", "这是机密文件", true),
+            ("CJK over a line end", "机密", "这是机\r\n密文件", true),
+            ("CJK compatibility", "金", "\u{f90a}", true),
+            ("German", "STRASSE", "Straße", true),
+            ("German capital", "straße", "STRA\u{1e9e}E", true),
+            ("Turkish capital", "istanbul", "İSTANBUL", true),
+            ("Turkish keyword", "İstanbul", "ISTANBUL", true),
+            ("Turkish dotless", "ırmak", "IRMAK", true),
+            ("Turkish dotless as dotted", "irmak", "ırmak", true),
+            ("Greek sigma", "σοφος", "ΣΟΦΌΣ", false),
+            ("Greek final sigma", "σοφός", "ΣΟΦΌΣ σοφός", true),
+            ("decomposed", "é", "e\u{301}", true),
+            ("ligature", "file", "ﬁle", true),
+            ("soft hyphen", "secret", "se\u{ad}cret", true),
+            ("zero width", "secret", "se\u{200b}cr\u{feff}et", true),
+            ("NUL", "secret", "se\0cret", true),
+            ("no-break space", "a b", "a\u{a0} b", true),
+            ("ideographic space", "a b", "a\u{3000}b", true),
+            ("around", " a ", "xay", true),
+            ("space matters", "ab", "a b", false),
+            ("Korean keeps spaces", "한국", "한\n국", false),
+        ] {
+            assert_eq!(Keyword::new(keyword).unwrap().matches(text), want, "{case}");
+        }
+        for empty in ["", " \u{200b}\t"] {
+            assert!(Keyword::new(empty).is_none());
+        }
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, want) in [
+            ("*.exe", "Setup.EXE", true),
+            ("*.exe", "setup.exe.txt", false),
+            ("*.exe", ".exe", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("报告*.doc?", "报告2026.docx", true),
+            ("*.ｅｘｅ", "a.exe", true),
+            ("**a**", "bab", true),
+            ("*aab", "aaaab", true),
+            ("a.c", "abc", false),
+            ("Ｑ?", "q？", true),
+        ] {
+            assert_eq!(NamePattern::new(pattern).matches(name), want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn hostile_patterns_and_texts_end() {
+        assert!(!NamePattern::new(&"*a".repeat(200)).matches(&"a".repeat(199)));
+        assert!(!NamePattern::new(&format!("{}b", "*a".repeat(120))).matches(&"a".repeat(10_000)));
+        // Each of these is eighteen letters in NFKC.
+        let mut folded = Folded::with_limit(100_000);
+        folded.push(&"\u{fdfa}".repeat(100_000));
+        assert!(folded.is_cut() && folded.as_str().len() < 100_100);
+        let mut folded = Folded::with_limit(1 << 20);
+        folded.push(&format!("a{}", "\u{301}".repeat(1 << 18)));
+        assert!(!folded.as_str().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_found_across_texts() {
+        let mut folded = Folded::with_limit(100);
+        folded.push("one ");
+        folded.separate();
+        folded.push(" two");
+        assert_eq!(folded.as_str(), "one \ntwo");
+        assert!(!Keyword::new("one two").unwrap().is_in(&folded));
+    }
+}

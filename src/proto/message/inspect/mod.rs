@@ -1,0 +1,303 @@
+//! What the conditions of mail rules look at (policy semantics §13.3): subject, text, attachments.
+//!
+//! Text is decoded from transfer encoding (RFC 2045) and charset, HTML reduced to what is read, then folded
+//! ([`Keyword`]). The body is every text part, those of attached texts and messages included: a rule shall not be
+//! escaped by calling a text an attachment.
+//!
+//! Bounded whatever comes: parts and depth by the [`Scanner`], decoded octets by the caller's limit. What lies beyond,
+//! or cannot be read, is not searched and makes the inspection incomplete. Nothing fails.
+
+mod charset;
+mod fold;
+mod html;
+mod parameter;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use super::decode::{decode_base64, decode_quoted_printable, decode_text};
+use super::header::fields;
+use super::mime::{Encoding, Labels};
+use super::{Part, PartContent, Scanner};
+use fold::Folded;
+
+pub use fold::{Keyword, NamePattern};
+
+/// What was found in a message.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    subject: String,
+    folded_subject: Folded,
+    body: Folded,
+    names: Vec<String>,
+    folded_names: Folded,
+    has_attachment: bool,
+    is_encrypted: bool,
+    is_incomplete: bool,
+}
+
+impl Inspection {
+    /// Octets of decoded text that are inspected (policy semantics §13.3).
+    pub const LIMIT: usize = 10 * 1024 * 1024;
+
+    /// Inspects a message, or the start of one that `is_truncated`, up to `limit` octets of decoded text.
+    pub fn of(content: &[u8], is_truncated: bool, limit: usize) -> Self {
+        let mut scanner = Scanner::new();
+        scanner.push(content);
+        Self::of_parts(content, &scanner.finish(b"").root, is_truncated, limit)
+    }
+
+    /// The same for a message whose structure is known: `root` is the top-level part of its summary.
+    pub fn of_parts(content: &[u8], root: &Part, is_truncated: bool, limit: usize) -> Self {
+        let mut walk = Walk::new(is_truncated, limit);
+        walk.subject(slice(content, root.header));
+        walk.part(content, root, 0);
+        walk.finish()
+    }
+
+    /// The subject, decoded (RFC 2047); the first one, if there are several. Empty if there is none.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The names of named parts, decoded (RFC 2231, RFC 2047). A part whose header names it differently has several.
+    pub fn attachment_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Some part has the disposition `attachment`, or a file name and a type other than text, and is no inline image:
+    /// one that the HTML shows, or that has a Content-ID and the disposition `inline`.
+    pub fn has_attachment(&self) -> bool {
+        self.has_attachment
+    }
+
+    /// Something in it is encrypted, by S/MIME (RFC 8551 §3.3) or PGP/MIME (RFC 3156 §4).
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// Not all of the body could be read: it was too long, or damaged, or in a form that is not known here.
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete
+    }
+
+    /// The subject contains the keyword; any, if there are several.
+    pub fn subject_contains(&self, keyword: &Keyword) -> bool {
+        keyword.is_in(&self.folded_subject)
+    }
+
+    /// Some text of the body contains the keyword.
+    pub fn body_contains(&self, keyword: &Keyword) -> bool {
+        keyword.is_in(&self.body)
+    }
+
+    /// Some attachment's name contains the keyword.
+    pub fn attachment_name_contains(&self, keyword: &Keyword) -> bool {
+        keyword.is_in(&self.folded_names)
+    }
+
+    /// Some attachment's name matches the pattern.
+    pub fn attachment_name_matches(&self, pattern: &NamePattern) -> bool {
+        self.folded_names.as_str().lines().any(|name| pattern.matches_folded(name))
+    }
+}
+
+/// An inspection in progress.
+struct Walk {
+    found: Inspection,
+    /// Octets of decoded text that may still come.
+    room: usize,
+    /// Octets of names that may still come.
+    name_room: usize,
+    parts: usize,
+    /// What the HTML parts refer to.
+    shown: Vec<Vec<u8>>,
+    /// Content-IDs of images that are attachments unless they are shown.
+    images: Vec<Vec<u8>>,
+}
+
+impl Walk {
+    fn new(is_truncated: bool, limit: usize) -> Self {
+        // Folding makes text of two-octet charsets half as long again, and hostile text longer than that.
+        let body = Folded::with_limit(limit.saturating_mul(2));
+        let found = Inspection {
+            subject: String::new(),
+            folded_subject: Folded::with_limit(MAX_SUBJECTS),
+            body,
+            names: Vec::new(),
+            folded_names: Folded::with_limit(MAX_NAMES.saturating_mul(2)),
+            has_attachment: false,
+            is_encrypted: false,
+            is_incomplete: is_truncated,
+        };
+        Self { found, room: limit, name_room: MAX_NAMES, parts: 0, shown: Vec::new(), images: Vec::new() }
+    }
+
+    fn finish(mut self) -> Inspection {
+        let is_attached = |id: &Vec<u8>| !self.shown.iter().any(|shown| shown.eq_ignore_ascii_case(id));
+        self.found.has_attachment |= self.images.iter().any(is_attached);
+        self.found.is_incomplete |= self.found.body.is_cut();
+        self.found
+    }
+
+    fn subject(&mut self, block: &[u8]) {
+        for (at, field) in fields(block).filter(|field| field.is(b"Subject")).enumerate() {
+            let subject = decode_text(field.raw_value());
+            self.found.folded_subject.push(&subject);
+            self.found.folded_subject.separate();
+            if at == 0 {
+                self.found.subject = subject;
+            }
+        }
+    }
+
+    /// The depth of the recursion is bounded by the scanner, and by `depth` where a decoded message is scanned again.
+    fn part(&mut self, content: &[u8], part: &Part, depth: usize) {
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            self.found.is_incomplete = true;
+            return;
+        }
+        let labels = Labels::parse(slice(content, part.header));
+        self.label(&labels);
+        match &part.content {
+            PartContent::Multipart(parts) => parts.iter().for_each(|part| self.part(content, part, depth)),
+            PartContent::Message(top) => self.message(content, top, depth),
+            PartContent::Leaf => self.leaf(&labels, slice(content, part.body), depth),
+        }
+    }
+
+    /// A message inside the message: its subject is a text of the body.
+    fn message(&mut self, content: &[u8], top: &Part, depth: usize) {
+        for field in fields(slice(content, top.header)).filter(|field| field.is(b"Subject")) {
+            self.body(&decode_text(field.raw_value()));
+        }
+        self.part(content, top, depth);
+    }
+
+    /// What the header alone says: names, attachment or not, encrypted or not.
+    fn label(&mut self, labels: &Labels) {
+        let mut names = parameter::values(&labels.disposition_parameters, "filename");
+        names.extend(parameter::values(&labels.parameters, "name"));
+        // RFC 2183 §2.8: an unknown disposition is treated as attachment.
+        let has_disposition = !labels.disposition.is_empty() && labels.disposition != b"inline";
+        if has_disposition || (!names.is_empty() && labels.main != b"text") {
+            match &labels.id {
+                Some(_) if labels.main == b"image" && labels.disposition == b"inline" => {}
+                Some(id) if labels.main == b"image" => self.images.push(id.clone()),
+                _ => self.found.has_attachment = true,
+            }
+        }
+        for name in names {
+            self.name(name);
+        }
+        if labels.is("multipart", "encrypted") {
+            self.found.is_encrypted = true;
+        }
+        if labels.is("application", "pkcs7-mime") || labels.is("application", "x-pkcs7-mime") {
+            match parameter::values(&labels.parameters, "smime-type").first().map(|kind| kind.to_ascii_lowercase()) {
+                Some(kind) if OPAQUE.contains(&kind.as_str()) => self.found.is_incomplete = true,
+                _ => self.found.is_encrypted = true,
+            }
+        }
+    }
+
+    fn name(&mut self, name: String) {
+        if self.found.names.contains(&name) {
+            return;
+        }
+        match self.name_room.checked_sub(name.len()) {
+            Some(room) => self.name_room = room,
+            None => return self.found.is_incomplete = true,
+        }
+        self.found.folded_names.push(name.trim());
+        self.found.folded_names.separate();
+        self.found.names.push(name);
+    }
+
+    fn leaf(&mut self, labels: &Labels, body: &[u8], depth: usize) {
+        if labels.main == b"message" && (labels.sub == b"rfc822" || labels.sub == b"global") {
+            return self.encoded_message(labels, body, depth);
+        }
+        if labels.main == b"multipart" || labels.is("message", "partial") {
+            // Parts that the scanner did not open, and that a client may; or one piece of a message.
+            self.found.is_incomplete = true;
+        }
+        let is_html = labels.is("text", "html") || labels.is("application", "xhtml+xml");
+        if !is_html && ![&b"text"[..], b"multipart", b"message"].contains(&labels.main.as_slice()) {
+            return;
+        }
+        let octets = self.decoded(labels, body);
+        let label = parameter::values(&labels.parameters, "charset").into_iter().next();
+        let (text, is_whole) = charset::decode(label.as_deref(), is_html, &octets);
+        self.found.is_incomplete |= !is_whole;
+        if is_html {
+            let limit = MAX_PARTS.saturating_sub(self.shown.len());
+            self.shown.extend(html::content_ids(&text, limit));
+            self.body(&html::text(&text));
+        } else {
+            self.body(&text);
+        }
+    }
+
+    /// RFC 2046 §5.2.1 forbids to encode a message, and so the scanner does not look into it; a client may.
+    fn encoded_message(&mut self, labels: &Labels, body: &[u8], depth: usize) {
+        if labels.encoding == Encoding::Identity || depth >= MAX_DECODED_DEPTH {
+            self.found.is_incomplete = true;
+            return;
+        }
+        let octets = self.decoded(labels, body);
+        let mut scanner = Scanner::new();
+        scanner.push(&octets);
+        self.message(&octets, &scanner.finish(b"").root, depth + 1);
+    }
+
+    /// The body without its transfer encoding, as far as there is room.
+    fn decoded<'a>(&mut self, labels: &Labels, body: &'a [u8]) -> Cow<'a, [u8]> {
+        // Octets that can make as many as there is room for; with lines of ordinary length it is less.
+        let needed = match labels.encoding {
+            Encoding::Identity => self.room,
+            Encoding::Base64 => self.room.saturating_mul(2),
+            Encoding::QuotedPrintable => self.room.saturating_mul(4),
+        };
+        let seen = body.get(..needed).unwrap_or(body);
+        let mut octets = match labels.encoding {
+            Encoding::Identity => Cow::Borrowed(seen),
+            Encoding::Base64 => Cow::Owned(decode_base64(seen)),
+            Encoding::QuotedPrintable => Cow::Owned(decode_quoted_printable(seen)),
+        };
+        self.found.is_incomplete |= seen.len() < body.len() || octets.len() > self.room || !labels.is_encoding_known;
+        if octets.len() > self.room {
+            octets = Cow::Owned(octets.get(..self.room).unwrap_or_default().to_vec());
+        }
+        self.room -= octets.len();
+        octets
+    }
+
+    fn body(&mut self, text: &str) {
+        self.found.body.push(text);
+        self.found.body.separate();
+    }
+}
+
+fn slice(content: &[u8], (start, end): (u64, u64)) -> &[u8] {
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    range.and_then(|(start, end)| content.get(start..end.min(content.len()))).unwrap_or_default()
+}
+
+/// Kinds of S/MIME content that is not encrypted but out of reach (RFC 8551 §3.2.2).
+const OPAQUE: [&str; 3] = ["signed-data", "compressed-data", "certs-only"];
+
+/// Parts that are looked at, those of decoded messages included; the scanner opens as many in one message.
+const MAX_PARTS: usize = 999;
+
+/// Messages that are decoded to look into them, one inside the other.
+const MAX_DECODED_DEPTH: usize = 3;
+
+/// Octets of all names together.
+const MAX_NAMES: usize = 256 * 1024;
+
+/// Octets of all subjects together.
+const MAX_SUBJECTS: usize = 256 * 1024;

@@ -1,0 +1,218 @@
+//! The facts of policy semantics T11 that concern content, named by their rows, and hostile messages.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+
+fn inspect(message: impl AsRef<[u8]>) -> Inspection {
+    Inspection::of(message.as_ref(), false, Inspection::LIMIT)
+}
+
+fn keyword(text: &str) -> Keyword {
+    Keyword::new(text).unwrap()
+}
+
+fn in_body(message: impl AsRef<[u8]>, text: &str) -> bool {
+    inspect(message).body_contains(&keyword(text))
+}
+
+fn mixed(parts: &[&str]) -> String {
+    let parts: String = parts.iter().map(|part| format!("--b\r\n{part}\r\n")).collect();
+    format!("Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n")
+}
+
+#[test]
+fn w23_subject_in_gb18030() {
+    // 机密
+    let found = inspect("Subject: =?GB18030?B?u/rD3A==?=\r\n\r\n");
+    assert_eq!(found.subject(), "机密");
+    assert!(found.subject_contains(&keyword("机密")));
+    assert!(!found.body_contains(&keyword("机密")));
+    let found = inspect("Subject: =?GB18030?B?u/o=?=\r\n =?GB18030?B?w9w=?=\r\n\r\n");
+    assert!(found.subject_contains(&keyword("机密")), "in two encoded-words");
+}
+
+#[test]
+fn w24_body_in_base64_utf16_html_with_entities() {
+    let html = "<html><body><p>top s<b>ecr</b>&eacute;t pl&#97;n &#x4e2d;\u{6587}</p></body></html>";
+    for (charset, octets) in [
+        ("utf-16", html.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
+        ("utf-16be", html.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+    ] {
+        let encoded = STANDARD.encode(octets);
+        let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let message = format!(
+            "Content-Type: text/html; charset={charset}\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+            lines.join("\r\n")
+        );
+        assert!(in_body(&message, "SECRÉT PLAN 中文"), "{charset}");
+        assert!(!in_body(&message, "body"), "{charset}");
+        assert!(!inspect(&message).is_incomplete(), "{charset}");
+    }
+}
+
+#[test]
+fn w25_attachment_name_continued_and_encoded() {
+    let part = "Content-Type: application/pdf\r\nContent-Disposition: attachment;\r\n \
+        filename*0*=utf-8''%E6%9C%BA;\r\n filename*1*=%E5%AF%86%20;\r\n filename*2=\"plan.pdf\"\r\n\r\nx";
+    let found = inspect(mixed(&[part]));
+    assert_eq!(found.attachment_names(), ["机密 plan.pdf"]);
+    assert!(found.attachment_name_contains(&keyword("机密 PLAN")));
+    assert!(found.attachment_name_matches(&NamePattern::new("机*.PDF")));
+    assert!(!found.attachment_name_matches(&NamePattern::new("机*.exe")));
+    assert!(found.has_attachment());
+}
+
+#[test]
+fn w26_full_width_keyword_finds_half_width_text() {
+    assert!(in_body("\r\nthe abc12 text", "ＡＢＣ１２"));
+    assert!(in_body("Content-Type: text/plain; charset=utf-8\r\n\r\nｶﾞｷﾞ", "ガギ"));
+}
+
+#[test]
+fn w27_inline_image_is_no_attachment() {
+    let html = "Content-Type: text/html\r\n\r\n<img src=\"cid:logo@x\">";
+    let image = |rest: &str| format!("Content-Type: image/png; name=logo.png\r\nContent-ID: <logo@x>\r\n{rest}\r\nx");
+    let attached = "Content-Disposition: attachment; filename=logo.png\r\n";
+    for (case, parts, want) in [
+        ("inline with Content-ID", vec![html, &image("Content-Disposition: inline\r\n")], false),
+        ("shown by the HTML", vec![html, &image("")], false),
+        ("attached but shown", vec![html, &image(attached)], false),
+        ("not shown", vec![&image("")], true),
+        ("attached and not shown", vec![&image(attached)], true),
+        ("without Content-ID", vec![html, "Content-Type: image/png; name=x.png\r\n\r\nx"], true),
+        ("named PDF", vec!["Content-Type: application/pdf; name=x.pdf\r\n\r\nx"], true),
+        ("PDF without a name", vec!["Content-Type: application/pdf\r\n\r\nx"], false),
+        ("inline PDF with a name", vec!["Content-Type: a/pdf; name=x\r\nContent-Disposition: inline\r\n\r\nx"], true),
+        ("named text", vec!["Content-Type: text/plain; name=x.txt\r\n\r\nx"], false),
+        ("attached text", vec!["Content-Disposition: attachment\r\n\r\nx"], true),
+        ("unknown disposition", vec!["Content-Disposition: other\r\n\r\nx"], true),
+        ("text alone", vec!["\r\nx"], false),
+    ] {
+        assert_eq!(inspect(mixed(&parts)).has_attachment(), want, "{case}");
+    }
+}
+
+#[test]
+fn w28_encrypted_parts_match_no_keyword() {
+    let smime = "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\n\r\nsecret";
+    let signed = "Content-Type: application/x-pkcs7-mime; smime-type=\"signed-data\"\r\n\r\nsecret";
+    let pgp = "Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\nContent-Type: application/pgp-encrypted\r\n\r\n\
+        Version: 1\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\nsecret\r\n--b--\r\n";
+    for (case, message, is_encrypted, is_incomplete) in
+        [("S/MIME", smime, true, false), ("opaque signature", signed, false, true), ("PGP/MIME", pgp, true, false)]
+    {
+        let found = inspect(message);
+        assert!(!found.body_contains(&keyword("secret")), "{case}");
+        assert_eq!((found.is_encrypted(), found.is_incomplete()), (is_encrypted, is_incomplete), "{case}");
+    }
+}
+
+#[test]
+fn bodies_of_many_languages() {
+    let japanese = b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B5!L)\x1b(B\r\n";
+    assert!(in_body(japanese, "機密"));
+    let turkish =
+        b"Content-Type: text/plain; charset=iso-8859-9\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+        =DDSTANBUL =FDrmak";
+    for text in ["istanbul", "İstanbul", "ISTANBUL", "IRMAK"] {
+        assert!(in_body(turkish, text), "{text}");
+    }
+    let german = "Content-Type: text/plain; charset=utf-8\r\n\r\nGroße Straße";
+    assert!(in_body(german, "GROSSE STRASSE"));
+}
+
+#[test]
+fn every_text_counts_and_nothing_else() {
+    let inner = STANDARD.encode("Subject: =?utf-8?q?inn=65r?=\r\nContent-Type: text/html\r\n\r\n<i>ne</i>sted");
+    let message = mixed(&[
+        "Content-Type: text/plain\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\nattached text",
+        "Content-Type: text/csv\r\n\r\none,two",
+        "Content-Type: application/octet-stream\r\n\r\nbinary",
+        "Content-Type: message/rfc822\r\n\r\nSubject: forwarded thing\r\n\r\nits body",
+        &format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{inner}"),
+        "Content-Type: message/delivery-status\r\n\r\nAction: failed",
+        "Content-Type: text/html\r\n\r\n<style>css</style>f<b>oo</b><script>js</script><!-- note -->",
+    ]);
+    for (text, want) in [
+        ("attached text", true),
+        ("one,two", true),
+        ("binary", false),
+        ("forwarded thing", true),
+        ("its body", true),
+        ("inner", true),
+        ("nested", true),
+        ("action: failed", true),
+        ("foo", true),
+        ("css", false),
+        ("js", false),
+        ("note", false),
+        ("preamble", false),
+        ("thing its", false),
+    ] {
+        assert_eq!(in_body(&message, text), want, "{text}");
+    }
+    assert!(!inspect(&message).is_incomplete());
+}
+
+#[test]
+fn what_could_not_be_read_makes_it_incomplete() {
+    let decoded_four_times = (0..4).fold("text".to_owned(), |inner, _| {
+        format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            STANDARD.encode(format!("Subject: x\r\n{inner}"))
+        )
+    });
+    for (case, message, want) in [
+        ("plain", "\r\nx", false),
+        ("unknown charset", "Content-Type: text/plain; charset=x-y\r\n\r\ncaf\u{e9}", false),
+        ("broken charset", "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\ncaf\u{e9}", true),
+        ("unknown encoding", "Content-Transfer-Encoding: x-uuencode\r\n\r\nx", true),
+        ("no boundary", "Content-Type: multipart/mixed\r\n\r\nx", true),
+        ("a piece", "Content-Type: message/partial; id=x; number=1\r\n\r\nx", true),
+        ("messages in messages", &decoded_four_times, true),
+        ("binary attachment", "Content-Type: application/x\r\n\r\n\u{e9}", false),
+    ] {
+        assert_eq!(inspect(message).is_incomplete(), want, "{case}");
+    }
+    assert!(Inspection::of(b"\r\nx", true, 100).is_incomplete(), "truncated");
+}
+
+#[test]
+fn the_limit_holds_for_each_encoding() {
+    let text = "needle ".repeat(20_000);
+    let base64 = STANDARD.encode(&text);
+    for (encoding, body) in [("8bit", text.clone()), ("base64", base64), ("quoted-printable", text.replace('n', "=6e"))]
+    {
+        let header = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n");
+        let found = Inspection::of(format!("{header}{body}").as_bytes(), false, text.len());
+        assert!(!found.is_incomplete() && found.body_contains(&keyword("needle")), "{encoding}");
+        let found = Inspection::of(format!("{header}{body} late").as_bytes(), false, text.len());
+        assert!(found.is_incomplete() && !found.body_contains(&keyword("late")), "{encoding}");
+    }
+}
+
+#[test]
+fn hostile_messages_are_bounded() {
+    let many = format!(
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
+        "--b\r\nContent-Disposition: attachment; filename=x\r\n\r\nx\r\n".repeat(100_000)
+    );
+    assert!(inspect(&many).is_incomplete(), "many parts");
+    let deep: String =
+        (0..5_000).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n")).collect();
+    assert!(inspect(&deep).is_incomplete(), "deep");
+    let messages = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+    assert!(inspect(&messages).is_incomplete(), "messages in messages");
+    let names = mixed(&vec![format!("Content-Type: a/b; name={}\r\n", "x".repeat(10_000)).as_str(); 500]);
+    assert!(!inspect(&names).is_incomplete(), "one name many times");
+    let names: Vec<String> =
+        (0..500).map(|n| format!("Content-Type: a/b; name={n}{}\r\n", "x".repeat(10_000))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert!(inspect(mixed(&names)).is_incomplete(), "many names");
+    let flood = format!("Content-Transfer-Encoding: base64\r\n\r\n{}", "=\r\n".repeat(1_000_000));
+    assert!(!inspect(&flood).body_contains(&keyword("x")), "base64 of nothing");
+    let subjects = "Subject: =?utf-8?q?=?=\r\n".repeat(100_000);
+    assert!(!inspect(&subjects).subject_contains(&keyword("x")), "many subjects");
+}
