@@ -1,10 +1,21 @@
-//! Who exists, as one immutable snapshot: domains, accounts, aliases. Every change is a [`Change`] checked by
-//! [`change::apply`] (policy semantics §1, §4, §5). Pure.
+//! Who exists, as one immutable snapshot: organisations, domains, departments, accounts, aliases, groups, mail rules and
+//! trusted hosts. Every change is a [`Change`] checked by [`change::apply`] (policy semantics §1, §4 to §13). Pure.
 
 pub mod change;
 pub mod record;
+
+#[cfg(test)]
+pub mod fixture;
+mod lookup;
 mod snapshot;
 
 pub use change::{Change, Refusal};
-pub use record::{Account, AccountState, Alias, DomainRecord, RecordError, ScramVerifier};
-pub use snapshot::{Directory, Lookup};
+pub use lookup::{Lookup, Owner, Principal, Step};
+pub use record::{
+    Account, AccountKind, AccountSettings, AccountState, Action, AddressPattern, AdminForward, Alias, Approvers,
+    AutoReply, BlockAction, Blocked, Condition, CopyForm, Credentials, Department, DepartmentScope, Direction,
+    DomainRecord, Edge, ExternalForward, Forward, ForwardTarget, Grant, Group, Hold, HoldOutcome, Incoming, Listing,
+    Members, Mode, Moderated, Moderation, MonitorCopy, Nested, Organisation, Peer, Place, RecordError, Relay,
+    RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier, SenderEntry, Subject, Target, is_subdomain,
+};
+pub use snapshot::Directory;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::directory::{Lookup, ScramVerifier};
-use crate::mail::Timestamp;
+use crate::directory::{AccountState, ExternalForward, Lookup};
+use crate::mail::{Domain, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_millis(0);
 
@@ -15,13 +15,28 @@ fn address(text: &str) -> Address {
 }
 
 fn domain(id: u32, name: &str) -> Change {
-    Change::AddDomain(DomainRecord { id: DomainId::new(id).unwrap(), name: Domain::parse(name).unwrap(), created: NOW })
+    Change::PutDomain(DomainRecord {
+        id: DomainId::new(id).unwrap(),
+        name: Domain::parse(name).unwrap(),
+        organisation: OrganisationId::new(1).unwrap(),
+        alias_of: None,
+        catch_all: None,
+        created: NOW,
+    })
+}
+
+fn organisation() -> Change {
+    Change::PutOrganisation(Organisation {
+        id: OrganisationId::new(1).unwrap(),
+        name: "acme".to_owned(),
+        external_forward: ExternalForward::default(),
+        hold_limit: None,
+        created: NOW,
+    })
 }
 
 fn account_in(id: u32, text: &str, state: AccountState) -> Account {
-    let empty = || String::new();
-    let scram = ScramVerifier { salt: empty(), iterations: 4096, stored_key: empty(), server_key: empty() };
-    Account { id: AccountId::new(id).unwrap(), address: address(text), state, password: empty(), scram, created: NOW }
+    Account { state, ..Account::new(AccountId::new(id).unwrap(), address(text), NOW) }
 }
 
 fn account(id: u32, text: &str) -> Change {
@@ -33,15 +48,17 @@ fn removing(id: u32, text: &str) -> Change {
 }
 
 fn alias(id: u32, text: &str, account: u32) -> Change {
-    Change::AddAlias(Alias {
+    Change::PutAlias(Alias {
         id: AliasId::new(id).unwrap(),
         address: address(text),
         account: AccountId::new(account).unwrap(),
+        enabled: true,
     })
 }
 
 fn fixture() -> Directory {
     let changes = [
+        organisation(),
         domain(1, "corp.test"),
         domain(2, "branch.test"),
         account(1, "alice@corp.test"),
@@ -58,7 +75,9 @@ fn fixture() -> Directory {
 /// The account's number and the detail; `Err` with the reply's kind.
 fn look(directory: &Directory, text: &str) -> Result<(u32, Option<String>), &'static str> {
     match directory.lookup(&address(text)) {
-        Lookup::Account { account, detail } => Ok((account.id.number(), detail)),
+        Lookup::Account { account, detail, .. } => Ok((account.id.number(), detail)),
+        Lookup::Group(_) => Err("group"),
+        Lookup::HandedOver(_) => Err("handed over"),
         Lookup::Unknown => Err("unknown"),
         Lookup::Foreign => Err("foreign"),
     }
@@ -130,17 +149,23 @@ fn refusals() {
     let in_use = |text: &str| Refusal::AddressInUse(address(text));
     let not_found = |text: &str| Refusal::NotFound(text.to_owned());
     for (case, change, want) in [
-        ("domain twice", domain(3, "CORP.test"), Refusal::DomainExists(Domain::parse("corp.test").unwrap())),
-        ("domain id again", domain(2, "new.test"), not_found("domain 2")),
+        ("domain twice", domain(3, "CORP.test"), Refusal::NameInUse("domain corp.test".to_owned())),
+        (
+            "domain renamed",
+            domain(2, "new.test"),
+            Refusal::Invalid(
+                "domain branch.test keeps its name, its organisation and what it is a second name of".to_owned(),
+            ),
+        ),
         (
             "domain with addresses",
             Change::RemoveDomain(DomainId::new(1).unwrap()),
-            Refusal::DomainInUse(Domain::parse("corp.test").unwrap(), 6),
+            Refusal::InUse("domain corp.test is in use by 6 addresses".to_owned()),
         ),
         ("no such domain", Change::RemoveDomain(DomainId::new(9).unwrap()), not_found("domain 9")),
         ("address of an account", account(6, "BOB@corp.test"), in_use("bob@corp.test")),
         ("address of an alias", account(6, "a.liu@corp.test"), in_use("a.liu@corp.test")),
-        ("address being removed", account(6, "zoe@corp.test"), in_use("zoe@corp.test")),
+        ("address being removed", account(6, "zoe@corp.test"), Refusal::AddressReserved(address("zoe@corp.test"))),
         ("renamed onto another", account(1, "bob@corp.test"), in_use("bob@corp.test")),
         ("foreign domain", account(6, "x@else.test"), Refusal::ForeignDomain(address("x@else.test"))),
         ("literal", account(6, "x@[192.0.2.1]"), Refusal::ForeignDomain(address("x@[192.0.2.1]"))),
@@ -148,7 +173,11 @@ fn refusals() {
         ("alias of nobody", alias(3, "x@corp.test", 9), not_found("account 9")),
         ("alias of one being removed", alias(3, "x@corp.test", 5), not_found("account 5")),
         ("alias in use", alias(3, "alice@corp.test", 2), in_use("alice@corp.test")),
-        ("alias id again", alias(2, "x@corp.test", 1), not_found("alias 2")),
+        (
+            "alias moved",
+            alias(2, "x@corp.test", 1),
+            Refusal::Invalid("alias g@corp.test keeps its address and its account".to_owned()),
+        ),
         ("no such alias", Change::RemoveAlias(AliasId::new(9).unwrap()), not_found("alias 9")),
     ] {
         assert_eq!(apply(&directory, &change).unwrap_err(), want, "{case}");
@@ -220,7 +249,7 @@ fn named(local: u8, domain: u8) -> String {
 fn change_of(step: &Step, directory: &Directory) -> Change {
     let current = |id: &u32| directory.account(AccountId::new(*id).unwrap()).map(|a| (**a).clone());
     match step {
-        Step::AddDomain(d) => domain(directory.new_domain_id().unwrap().number(), &format!("d{d}.test")),
+        Step::AddDomain(d) => domain(directory.new_domain_id(0).unwrap().number(), &format!("d{d}.test")),
         Step::RemoveDomain(id) => Change::RemoveDomain(DomainId::new(*id).unwrap()),
         Step::AddAccount(l, d) => account(directory.new_account_id(0).unwrap().number(), &named(*l, *d)),
         Step::Rename(id, l, d) => account(*id, &named(*l, *d)),
@@ -229,7 +258,7 @@ fn change_of(step: &Step, directory: &Directory) -> Change {
             None => Change::RemoveAccount(AccountId::new(*id).unwrap()),
         },
         Step::RemoveAccount(id) => Change::RemoveAccount(AccountId::new(*id).unwrap()),
-        Step::AddAlias(l, d, id) => alias(directory.new_alias_id().unwrap().number(), &named(*l, *d), *id),
+        Step::AddAlias(l, d, id) => alias(directory.new_alias_id(0).unwrap().number(), &named(*l, *d), *id),
         Step::RemoveAlias(id) => Change::RemoveAlias(AliasId::new(*id).unwrap()),
     }
 }
@@ -258,8 +287,9 @@ fn check_bindings(directory: &Directory) {
 proptest! {
     #[test]
     fn changes_keep_the_directory_sound_and_its_records_make_it_again(steps in proptest::collection::vec(step(), 0..60)) {
-        let mut directory = Directory::default();
-        let mut stored: BTreeMap<(u8, u32), Vec<u8>> = BTreeMap::new();
+        let (mut directory, writes) = apply(&Directory::default(), &organisation()).unwrap();
+        let mut stored: BTreeMap<(u8, u32), Vec<u8>> =
+            writes.into_iter().filter_map(|(kind, id, value)| Some(((kind, id), value?))).collect();
         let mut given: BTreeSet<(u8, u32)> = BTreeSet::new();
         for step in &steps {
             let Ok((next, writes)) = apply(&directory, &change_of(step, &directory)) else { continue };
@@ -288,11 +318,13 @@ proptest! {
 
 #[test]
 fn contradicting_records_make_no_directory() {
-    let counters = (record::COUNTERS, 0, record::encode(&Counters { domain: 9, account: 9, alias: 9 }));
+    let counters =
+        (record::COUNTERS, 0, record::encode(&Counters { domain: 9, account: 9, alias: 9, ..Counters::default() }));
     let record_of = |change: &Change| match change {
-        Change::AddDomain(d) => (record::DOMAIN, d.id.number(), record::encode(d)),
+        Change::PutOrganisation(o) => (record::ORGANISATION, o.id.number(), record::encode(o)),
+        Change::PutDomain(d) => (record::DOMAIN, d.id.number(), record::encode(d)),
         Change::PutAccount(a) => (record::ACCOUNT, a.id.number(), record::encode(a)),
-        Change::AddAlias(a) => (record::ALIAS, a.id.number(), record::encode(a)),
+        Change::PutAlias(a) => (record::ALIAS, a.id.number(), record::encode(a)),
         _ => unreachable!("not used"),
     };
     let load = |changes: &[Change]| {
@@ -300,7 +332,7 @@ fn contradicting_records_make_no_directory() {
         records.push(counters.clone());
         Directory::from_records(1, records).map(drop).map_err(|e| e.to_string())
     };
-    let sound = [domain(1, "corp.test"), account(1, "alice@corp.test"), alias(1, "a@corp.test", 1)];
+    let sound = [organisation(), domain(1, "corp.test"), account(1, "alice@corp.test"), alias(1, "a@corp.test", 1)];
     assert_eq!(load(&sound), Ok(()));
     for (case, extra, at) in [
         ("domain twice", domain(2, "corp.test"), "d/2"),
@@ -313,7 +345,7 @@ fn contradicting_records_make_no_directory() {
         let records = [sound.to_vec(), vec![extra]].concat();
         assert_eq!(load(&records), Err(format!("directory record {at} contradicts another")), "{case}");
     }
-    let (kind, _, value) = record_of(&sound[1]);
+    let (kind, _, value) = record_of(&sound[2]);
     let misplaced = Directory::from_records(1, vec![(kind, 4, value)]);
     assert_eq!(misplaced.unwrap_err().to_string(), "directory record a/4 cannot be read");
 }
