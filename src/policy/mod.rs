@@ -1,9 +1,17 @@
 //! Decisions: facts to verdicts. Each file is one question with its `Facts` and its `decide`; what could not be learned
 //! is a variant of the facts, and no error ever grants something (policy semantics §19).
 
+pub mod auto_reply;
+pub mod group;
 pub mod message;
+pub mod ownership;
 pub mod recipient;
 pub mod reverse_path;
+pub mod scope;
+pub mod sender;
+
+mod access;
 mod verdict;
 
+pub use access::Access;
 pub use verdict::{Reason, Verdict};

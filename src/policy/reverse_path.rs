@@ -1,4 +1,4 @@
-//! May a transaction start with this reverse-path? Asked at MAIL (policy semantics §5, §19).
+//! May a transaction start with this reverse-path? Asked at MAIL (policy semantics §5, §10.1, §19).
 
 use super::{Reason, Verdict};
 
@@ -20,13 +20,15 @@ pub enum Submitter {
     Relay,
     /// A client of the submission service without login.
     Anonymous,
-    /// A client of the submission service with a login; `<>` or an address of its account.
+    /// A client whose account may not send, or is gone since it logged in.
+    Blocked,
+    /// A client with a login; `<>` or an address of its send-as set.
     Owner,
-    /// A client of the submission service with a login; not an address of its account.
+    /// A client with a login; not an address that it may use.
     NotOwner,
 }
 
-/// Size before authentication before ownership: the order of policy semantics §19.
+/// Size before authentication before the account's state before ownership: the order of policy semantics §19.
 pub fn decide(facts: &Facts) -> Verdict {
     if facts.declared_size.is_some_and(|size| size > facts.size_limit) {
         return Verdict::Refuse(Reason::TooBig);
@@ -34,6 +36,7 @@ pub fn decide(facts: &Facts) -> Verdict {
     match facts.submitter {
         Submitter::Relay | Submitter::Owner => Verdict::Accept,
         Submitter::Anonymous => Verdict::Refuse(Reason::AuthenticationRequired),
+        Submitter::Blocked => Verdict::Refuse(Reason::SendBlocked),
         Submitter::NotOwner => Verdict::Refuse(Reason::SenderNotOwned),
     }
 }
@@ -52,6 +55,7 @@ mod tests {
             ("submission without login", Submitter::Anonymous, None, Refuse(Reason::AuthenticationRequired)),
             ("own address", Submitter::Owner, None, Accept),
             ("somebody else's address", Submitter::NotOwner, None, Refuse(Reason::SenderNotOwned)),
+            ("may not send", Submitter::Blocked, None, Refuse(Reason::SendBlocked)),
             ("size comes first", Submitter::Anonymous, Some(1001), Refuse(Reason::TooBig)),
         ] {
             assert_eq!(decide(&Facts { submitter, declared_size, size_limit: 1000 }), want, "{case}");

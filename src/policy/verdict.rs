@@ -1,7 +1,9 @@
-//! Verdicts and their reasons, without a text for the peer in them.
+//! Verdicts and their reasons, without a text for the peer in them, but for what an administrator wrote.
+
+use std::sync::Arc;
 
 /// The answer to a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Yes.
     Accept,
@@ -12,28 +14,58 @@ pub enum Verdict {
 }
 
 /// Why not: the keys of the reply catalogue (policy semantics §20).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// `auth.required`: nobody submits mail without a login.
     AuthenticationRequired,
     /// `sender.not_owned`: the reverse-path is not the account's.
     SenderNotOwned,
+    /// `from.not_owned`: From or Sender is not the account's.
+    FromNotOwned,
+    /// `send.blocked`: the account may not send.
+    SendBlocked,
+    /// `send.scope`: the account may not send there.
+    SendScope,
+    /// `recv.scope`: the recipient does not take mail from there.
+    ReceiveScope,
     /// `need.utf8`: an address beyond ASCII without SMTPUTF8.
     Smtputf8Required,
     /// `relay.denied`: a foreign recipient, from somebody who may not send there.
     RelayingDenied,
     /// `user.unknown`: hosted domain, but no such address.
     UserUnknown,
+    /// `user.disabled`: the account is frozen; an admin's text may stand in for the usual one.
+    UserDisabled(Option<Arc<str>>),
+    /// `group.denied`: not permitted to send to this group.
+    GroupDenied,
+    /// `group.unverified`: the permission depends on a claim that is not true.
+    GroupUnverified,
+    /// `group.retry`: the same, but that could not be found out.
+    GroupRetry,
+    /// `group.empty`: nobody is in it, or too many.
+    GroupEmpty,
+    /// `rcpt.split`: pending recipients travel alone.
+    SplitRecipient,
     /// `rcpt.toomany`: more recipients than a transaction may have.
     TooManyRecipients,
+    /// `quota.temp` and `quota.perm`: the mailbox is full.
+    MailboxFull,
+    /// `size.mailbox`: larger than this recipient takes.
+    TooBigForRecipient,
     /// `size.system`: larger than this server takes.
     TooBig,
+    /// `rate`: too much in too little time.
+    RateLimit,
+    /// `rule.reject`: a mail rule says no, perhaps with a text.
+    Rule(Option<Arc<str>>),
+    /// `hold.full`: too much is waiting for approval.
+    HoldFull,
+    /// `policy.error`: could not be decided.
+    PolicyUnavailable,
     /// `loop`: more Received fields than a message that travels forward can have.
     RoutingLoop,
     /// Content with a bare CR or LF.
     BareLineEnd,
     /// Content with NUL.
     Nul,
-    /// A foreign recipient, while this server does not send to other hosts.
-    NoOutboundDelivery,
 }
