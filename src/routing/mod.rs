@@ -1,5 +1,20 @@
-//! Where a message goes (policy semantics §4). So far every address leads to one account or nowhere.
+//! Where a message goes (policy semantics §4 to §13): from forward-paths to recipients, from recipients through groups
+//! to people, and what mail rules make of it.
 
+pub mod rules;
+
+mod expand;
+mod explain;
+mod plan;
 mod resolve;
 
-pub use resolve::{Resolution, is_own, resolve};
+pub use expand::{
+    Addressed, Closed, Delivery, Expansion, HeldGroup, MAX_DELIVERIES, MAX_DEPTH, Receiver, Skipped, Via, admit,
+    expand, expand_approved,
+};
+pub use explain::{Explanation, Finding, explain};
+pub use plan::{FORWARD_HOPS, Facts, Folder, Junk, Local, Omitted, Plan, Remote, Return, plan};
+pub use resolve::{Resolution, destination, is_beyond_scope, look_up, refuses_all, resolve};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! The run over the rules, in the order of their priority (policy semantics §13.4).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::conditions::Tests;
+use super::copies::Wishes;
+use super::events::{Events, Seen};
+use super::outcome::{End, Ended, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected, Tag};
+use super::{Message, Stage};
+use crate::directory::{Action, Approvers, Directory, Hold, Rule};
+use crate::mail::AccountId;
+use crate::policy::sender::{Origin, Sender};
+use crate::proto::message::inspect::Inspection;
+use crate::routing::expand::{Delivery, Via};
+
+/// True if some rule may depend on what the message contains beyond its header.
+pub fn needs_content(directory: &Directory, message: &Message<'_>, deliveries: &[Delivery]) -> bool {
+    let rules = rules_for(directory, message);
+    if rules.is_empty() {
+        return false;
+    }
+    let mut events = Events::of(directory, message, deliveries);
+    let tests = Tests::new(directory, message, deliveries, None);
+    rules.into_iter().any(|rule| events.is_seen_by(rule) && tests.depend_on_content(rule))
+}
+
+/// What the rules make of a message. `content` is `None` if it was not needed, or could not be read.
+pub fn evaluate(
+    directory: &Directory,
+    message: &Message<'_>,
+    deliveries: &[Delivery],
+    content: Option<&Inspection>,
+) -> Outcome {
+    let rules = rules_for(directory, message);
+    if rules.is_empty() {
+        return Outcome::default();
+    }
+    let tests = Tests::new(directory, message, deliveries, content);
+    let mut run = Run {
+        directory,
+        message,
+        deliveries,
+        events: Events::of(directory, message, deliveries),
+        wishes: Wishes::new(message),
+        sent_ended: None,
+        out: Outcome::default(),
+    };
+    for rule in rules {
+        if run.events.is_over() {
+            break;
+        }
+        if run.events.is_seen_by(rule) && tests.pass(rule) && run.apply(rule) == Next::Stop {
+            break;
+        }
+    }
+    let mut outcome = run.finish();
+    outcome.is_incomplete = tests.met_incomplete();
+    outcome
+}
+
+/// The rules in force, in order; none for what this server makes itself.
+fn rules_for<'a>(directory: &'a Directory, message: &Message<'_>) -> Vec<&'a Rule> {
+    if message.sender.origin == Origin::System {
+        return Vec::new();
+    }
+    let is_due = |rule: &&Rule| {
+        let has_come = rule.valid_from.is_none_or(|from| from <= message.now);
+        let has_passed = rule.valid_until.is_some_and(|until| until <= message.now);
+        let is_ahead = match message.stage {
+            Stage::Released { after, .. } => position(rule) > after,
+            Stage::Arriving | Stage::Moderated => true,
+        };
+        rule.enabled && has_come && !has_passed && is_ahead
+    };
+    directory.rules().iter().map(Arc::as_ref).filter(is_due).collect()
+}
+
+fn position(rule: &Rule) -> Position {
+    Position { priority: rule.priority, rule: rule.id }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Rule,
+    Stop,
+}
+
+struct Run<'a> {
+    directory: &'a Directory,
+    message: &'a Message<'a>,
+    deliveries: &'a [Delivery],
+    events: Events<'a>,
+    wishes: Wishes<'a>,
+    sent_ended: Option<Ended>,
+    out: Outcome,
+}
+
+impl<'a> Run<'a> {
+    /// Carries out the actions of a rule that matches, in order; the first that ends the part counts.
+    fn apply(&mut self, rule: &'a Rule) -> Next {
+        let seen = Rc::new(self.events.seen_by(rule));
+        let part = self.part(&seen);
+        let mut ending = None;
+        let mut next = if rule.stop { Next::Stop } else { Next::Rule };
+        self.out.matched.push(rule.id);
+        for action in &rule.actions {
+            match action {
+                Action::Copy(copy) => self.wishes.copy(rule, copy, &seen),
+                Action::Stop => next = Next::Stop,
+                // Content is never rewritten; the directory refuses such rules.
+                Action::SubjectPrefix(_) => {}
+                // Not available on a sent event.
+                Action::Junk => self.out.junk.extend(seen.received.iter().map(|r| r.account)),
+                Action::Forward(targets) if part.is_some() => self.wishes.forward(rule, targets, &seen),
+                Action::Forward(_) => {}
+                Action::Tag { header, value } => {
+                    let tag = |part| Tag { rule: rule.id, part, header: header.clone(), value: value.clone() };
+                    self.out.tags.extend(part.clone().map(tag));
+                }
+                Action::Redirect(_)
+                | Action::Quarantine
+                | Action::Hold(_)
+                | Action::Reject { .. }
+                | Action::Discard => {
+                    ending.get_or_insert(action);
+                }
+            }
+        }
+        if let Some((part, action)) = part.zip(ending) {
+            self.end(rule, action, part, &seen);
+        }
+        next
+    }
+
+    /// What actions take hold of: all that is left if the sender's event is seen, the recipients' own parts otherwise.
+    /// `None` if only the sender's event is seen, and that has been judged before.
+    fn part(&self, seen: &Seen) -> Option<Part> {
+        let is_whole = !seen.sent.is_empty() && self.message.stage != Stage::Moderated;
+        let deliveries: Vec<usize> = match is_whole {
+            true => self.left().collect(),
+            false => seen.received.iter().map(|r| r.delivery).collect(),
+        };
+        (is_whole || !deliveries.is_empty()).then_some(Part { deliveries, is_whole })
+    }
+
+    /// The deliveries that rules may concern and none has ended.
+    fn left(&self) -> impl Iterator<Item = usize> {
+        let is_left = |(n, d): &(usize, &Delivery)| d.via != Via::Postmaster && !self.out.ended.contains_key(n);
+        self.deliveries.iter().enumerate().filter(is_left).map(|(n, _)| n)
+    }
+
+    fn end(&mut self, rule: &'a Rule, action: &'a Action, part: Part, seen: &Rc<Seen>) {
+        let by = match action {
+            Action::Redirect(to) => {
+                self.out.redirected.push(Redirected { rule: rule.id, part: part.clone(), to: to.clone() });
+                End::Redirected
+            }
+            Action::Quarantine => {
+                self.out.quarantined.push(Quarantined { rule: rule.id, part: part.clone() });
+                End::Quarantined
+            }
+            Action::Hold(hold) => {
+                self.hold(rule, hold, part.clone());
+                End::Held(self.out.held.len() - 1)
+            }
+            Action::Reject { text, copy } => {
+                if let Some(copy) = copy {
+                    self.wishes.copy_of_refused(rule, copy, seen);
+                }
+                self.out.rejected.push(Rejected { rule: rule.id, part: part.clone(), text: text.clone() });
+                End::Rejected
+            }
+            Action::Discard => End::Discarded,
+            Action::Copy(_)
+            | Action::Forward(_)
+            | Action::Tag { .. }
+            | Action::SubjectPrefix(_)
+            | Action::Junk
+            | Action::Stop => return,
+        };
+        self.mark(&part, Ended { rule: rule.id, by });
+    }
+
+    fn hold(&mut self, rule: &Rule, hold: &Hold, part: Part) {
+        self.out.held.push(Held {
+            position: position(rule),
+            part,
+            approvers: approvers(self.directory, rule, hold, self.message.sender),
+            timeout_hours: hold.timeout_hours,
+            outcome: hold.outcome,
+            copies: Vec::new(),
+            forwards: Vec::new(),
+        });
+    }
+
+    /// Rules to come do not see the part.
+    fn mark(&mut self, part: &Part, ended: Ended) {
+        self.out.ended.extend(part.deliveries.iter().map(|n| (*n, ended)));
+        if part.is_whole {
+            self.sent_ended = Some(ended);
+            self.out.moderation_ended = self.message.awaits_moderators.then_some(ended);
+        }
+        let over = &self.out.ended;
+        self.events.end_received(|n| over.contains_key(&n));
+        // The sender's event is that of the whole: it is over with the last part of it.
+        if part.is_whole || (self.left().next().is_none() && !self.message.awaits_moderators) {
+            self.events.end_sent();
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        let mut out = self.out;
+        if is_refused(self.message, self.deliveries, &out)
+            && let Some(first) = out.rejected.first()
+        {
+            out.refused = Some(Refused { rule: first.rule, text: first.text.clone() });
+        }
+        self.wishes.settle(self.directory, self.deliveries, self.sent_ended, &mut out);
+        if out.refused.is_some() {
+            let Outcome { matched, refused, copies, .. } = out;
+            return Outcome { matched, refused, copies, ..Outcome::default() };
+        }
+        out
+    }
+}
+
+/// True if nobody is left to accept the message for: all parts are refused, or dropped. Parts that went elsewhere or
+/// wait were accepted, and a refusal would take them away again.
+fn is_refused(message: &Message<'_>, deliveries: &[Delivery], out: &Outcome) -> bool {
+    let is_gone = |ended: &Ended| matches!(ended.by, End::Rejected | End::Discarded);
+    let parts_gone = out.ended.len() == deliveries.len() && out.ended.values().all(is_gone);
+    parts_gone && (!message.awaits_moderators || out.moderation_ended.as_ref().is_some_and(is_gone))
+}
+
+/// Who decides: those active accounts that the rule names, or the manager of the sender's main department or of the
+/// next one above. Without any the domain admin takes their place (policy semantics §9, §13.4). The sender does not
+/// approve its own message as a manager.
+fn approvers(directory: &Directory, rule: &Rule, hold: &Hold, sender: &Sender) -> Vec<AccountId> {
+    let is_active = |id: &AccountId| directory.account(*id).is_some_and(|a| a.state.is_active());
+    let found: Vec<AccountId> = match &hold.approvers {
+        Approvers::Accounts(accounts) => accounts.iter().copied().filter(is_active).collect(),
+        Approvers::DepartmentManager => {
+            let account = sender.account().and_then(|id| directory.account(id));
+            let main = account.and_then(|a| a.departments.first());
+            let chain = main.into_iter().flat_map(|id| directory.department_chain(*id));
+            let managers = chain.filter_map(|id| directory.department(id)?.manager);
+            managers.filter(is_active).find(|id| sender.account() != Some(*id)).into_iter().collect()
+        }
+    };
+    if found.is_empty() {
+        return directory.active_admin(rule.organisation).map(|a| a.id).into_iter().collect();
+    }
+    found
+}
