@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::{LimitsTable, ListenerTable, StoreTable, TimeoutsTable, TlsTable};
+use super::file::{DnsTable, LimitsTable, ListenerTable, StoreTable, TimeoutsTable, TlsTable};
 use super::quantity::Time;
-use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, TlsMode};
+use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
 use crate::mail::Domain;
 use crate::server::SessionLimits;
 
@@ -87,7 +87,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
     let listeners = listeners(file.listener, has_certificate)?;
     let certificate = certificate(file.tls.unwrap_or_default(), folder, &listeners)?;
     Ok(Config {
-        hostname: hostname.as_str().to_owned(),
+        hostname,
         data_dir: folder.join(file.data_dir),
         certificate,
         listeners,
@@ -96,6 +96,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         sessions: sessions(&file.limits, &file.timeouts)?,
         tls_handshake: time("timeouts.tls_handshake", file.timeouts.tls_handshake, Duration::from_secs(30))?,
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
+        dns: dns(file.dns)?,
         log: Log { format: file.log.format, level: file.log.level },
     })
 }
@@ -205,6 +206,14 @@ fn sessions(limits: &LimitsTable, timeouts: &TimeoutsTable) -> Result<SessionLim
         imap_login: time("timeouts.imap_login", timeouts.imap_login, default.imap_login)?,
         write: time("timeouts.write", timeouts.write, default.write)?,
     })
+}
+
+fn dns(table: DnsTable) -> Result<Resolvers, Problem> {
+    if table.servers.iter().any(|server| server.port() == 0 || server.ip().is_unspecified()) {
+        return Err(Problem::Range { key: "dns.servers", allowed: "addresses with a port that can be asked" });
+    }
+    let timeout = time("dns.timeout", table.timeout, Duration::from_secs(5))?;
+    Ok(Resolvers { servers: table.servers, timeout })
 }
 
 fn time(key: &'static str, written: Option<Time>, default: Duration) -> Result<Duration, Problem> {

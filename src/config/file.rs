@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::quantity::{Size, Time};
-use crate::net::Network;
+use crate::mail::Network;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,9 @@ pub struct File {
     /// How long.
     #[serde(default)]
     pub timeouts: TimeoutsTable,
+    /// The DNS.
+    #[serde(default)]
+    pub dns: DnsTable,
     /// The log.
     #[serde(default)]
     pub log: LogTable,
@@ -193,6 +196,16 @@ pub struct TimeoutsTable {
     pub tls_handshake: Option<Time>,
     /// Sessions end when the server stops.
     pub shutdown: Option<Time>,
+}
+
+/// `[dns]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsTable {
+    /// Resolvers; none means those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// An answer.
+    pub timeout: Option<Time>,
 }
 
 /// `[log]`

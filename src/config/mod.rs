@@ -16,14 +16,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::net::Network;
+use crate::mail::{Domain, Network};
 use crate::server::SessionLimits;
 
 /// What the program needs.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Our host name.
-    pub hostname: String,
+    pub hostname: Domain,
     /// Where everything lies that lasts.
     pub data_dir: PathBuf,
     /// What to listen on, in the order of the file.
@@ -40,6 +40,8 @@ pub struct Config {
     pub tls_handshake: Duration,
     /// How long sessions are waited for when the server stops.
     pub shutdown: Duration,
+    /// The DNS.
+    pub dns: Resolvers,
     /// The log.
     pub log: Log,
 }
@@ -85,6 +87,15 @@ pub struct ConnectionLimits {
     pub per_address: usize,
     /// Clients without a limit of their own.
     pub exempt: Vec<Network>,
+}
+
+/// Whom to ask for names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolvers {
+    /// Where; if empty, those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// How long one question may take.
+    pub timeout: Duration,
 }
 
 /// The log.

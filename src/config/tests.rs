@@ -39,7 +39,7 @@ fn keys(section: &str) -> BTreeSet<String> {
 #[test]
 fn default_file_is_the_demo() {
     let config = parse(DEFAULT).unwrap();
-    assert_eq!(config.hostname, "mail.example.test");
+    assert_eq!(config.hostname.as_str(), "mail.example.test");
     assert_eq!(config.certificate, Some(Certificate::SelfSigned { intended: true }));
     let listeners: Vec<_> = config.listeners.iter().map(|l| (l.protocol, l.bind.to_string(), l.tls)).collect();
     assert_eq!(
@@ -59,7 +59,7 @@ fn default_file_is_the_demo() {
 #[test]
 fn default_file_documents_every_key_and_no_other() {
     let mut count = 0;
-    for section in ["", "[[listener]]", "[tls]", "[store]", "[limits]", "[timeouts]", "[log]"] {
+    for section in ["", "[[listener]]", "[tls]", "[store]", "[limits]", "[timeouts]", "[dns]", "[log]"] {
         for key in keys(section) {
             let documented = DEFAULT.lines().any(|line| {
                 let line = line.trim_start_matches(['#', ' ']);
@@ -134,6 +134,17 @@ fn listener_defaults() {
         let certificate = (tls != None).then_some(Certificate::SelfSigned { intended: !section.is_empty() });
         assert_eq!(config.certificate, certificate, "{listener} {section}");
     }
+}
+
+#[test]
+fn resolvers_are_those_written_or_the_systems() {
+    let listener = "protocol = \"smtp\"\nbind = \"127.0.0.1:0\"\n";
+    let written =
+        format!("{}[dns]\nservers = [\"127.0.0.1:5353\", \"[::1]:53\"]\ntimeout = \"1 s\"", with_listener(listener));
+    let dns = parse(&written).unwrap().dns;
+    assert_eq!(dns.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    assert_eq!(dns.timeout, Duration::from_secs(1));
+    assert!(parse(&with_listener(listener)).unwrap().dns.servers.is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::network::{self, Network};
+use crate::mail::{self, Network};
 
 /// The limits and the connections counted against them. One for the process.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Drop for Admission {
 fn client(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
-        IpAddr::V6(_) => network::mask(address, 64).unwrap_or(address),
+        IpAddr::V6(_) => mail::mask(address, 64).unwrap_or(address),
     }
 }
 

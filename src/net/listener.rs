@@ -15,9 +15,9 @@ use tokio::time::sleep;
 
 use super::Connection;
 use super::limits::{Admission, ConnectionLimits, LimitReached};
-use super::network::Network;
 use super::proxy_protocol;
 use super::tls::Tls;
+use crate::mail::Network;
 
 /// What is done with connections before they become sessions.
 #[derive(Clone, Debug)]
