@@ -6,7 +6,7 @@ use super::engine::Keyspace;
 use super::key::{self, MailboxKey};
 use super::record::{self, Usage};
 use super::{Counts, Error, Mailbox, Reader, Store};
-use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, SystemFlag, Timestamp, Uid};
+use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, OrganisationId, SystemFlag, Timestamp, Uid};
 
 /// What was counted, and what does not agree.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct CheckReport {
     pub mailboxes: u64,
     /// Entries in mailboxes.
     pub entries: u64,
-    /// Messages with content.
+    /// Messages, each form on its own.
     pub messages: u64,
     /// What does not agree. Empty when all is well; at most 1,000.
     pub findings: Vec<Finding>,
@@ -39,8 +39,9 @@ impl Store {
             let mut check = Check::default();
             check.mailboxes(reader)?;
             check.entries(reader)?;
-            check.references(reader)?;
+            check.waiting(reader)?;
             check.messages(reader)?;
+            check.references(reader)?;
             check.chunks(reader)?;
             Ok(check.finish())
         })
@@ -54,7 +55,9 @@ struct Check {
     usages: HashMap<AccountId, Usage>,
     /// As the entries have it.
     counted: HashMap<(AccountId, MailboxId), Tally>,
+    /// By entries, queue items, held messages, slices and other forms.
     referenced: HashMap<BlobId, u32>,
+    held: HashMap<OrganisationId, u64>,
     garbage: HashSet<BlobId>,
     /// The content that each message record promises.
     promised: HashMap<BlobId, Chunks>,
@@ -135,7 +138,7 @@ impl Check {
             tally.counts.octets += entry.size;
             tally.last = Some(uid);
             tally.modseq = tally.modseq.max(Some(entry.modseq));
-            *self.referenced.entry(entry.blob).or_default() += 1;
+            self.refer(entry.blob);
         })?;
         self.compare_mailboxes();
         self.compare_usage();
@@ -182,6 +185,50 @@ impl Check {
         }
     }
 
+    /// What refers to messages without being in a mailbox.
+    fn waiting(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
+        scan(reader, Keyspace::Queue, key::queue_item_range(None), |key, value| {
+            match key::parse_queue_item(key).map(|id| record::decode_queue_item(id, value)) {
+                Some(Ok(item)) => self.refer(item.blob),
+                _ => self.find(format!("key {key:?}"), "queue item is damaged"),
+            }
+        })?;
+        scan(reader, Keyspace::Queue, key::hold_range(), |key, value| {
+            match key::parse_hold(key).map(|id| record::decode_hold(id, value)) {
+                Some(Ok(held)) if held.is_finished() => {}
+                Some(Ok(held)) => {
+                    self.refer(held.blob);
+                    *self.held.entry(held.organisation).or_default() += held.size;
+                }
+                _ => self.find(format!("key {key:?}"), "held message is damaged"),
+            }
+        })?;
+        scan(reader, Keyspace::Task, key::slice_range(None), |key, value| match record::decode_slice(value) {
+            Ok(slice) => slice.shapes.iter().for_each(|shape| self.refer(shape.blob)),
+            Err(_) => self.find(format!("key {key:?}"), "slice of a delivery is damaged"),
+        })?;
+        let mut stored = HashMap::new();
+        scan(reader, Keyspace::Queue, key::hold_usage_range(), |key, value| {
+            match key::parse_hold_usage(key).zip(record::decode_number(value).ok()) {
+                Some((organisation, octets)) => drop(stored.insert(organisation, octets)),
+                None => self.find(format!("key {key:?}"), "octets held are damaged"),
+            }
+        })?;
+        let organisations: HashSet<_> = stored.keys().chain(self.held.keys()).copied().collect();
+        for organisation in organisations {
+            let octets = |map: &HashMap<_, u64>| map.get(&organisation).copied().unwrap_or(0);
+            let (has, sum) = (octets(&stored), octets(&self.held));
+            if has != sum {
+                self.find(format!("organisation {organisation}"), format!("{has} octets held, its holds are {sum}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn refer(&mut self, blob: BlobId) {
+        *self.referenced.entry(blob).or_default() += 1;
+    }
+
     fn references(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
         let mut stored = HashMap::new();
         scan(reader, Keyspace::Reference, key::reference_range(), |key, value| {
@@ -190,35 +237,44 @@ impl Check {
                 None => self.find(format!("key {key:?}"), "reference count is damaged"),
             }
         })?;
-        let all = key::garbage_range(Timestamp::from_millis(i64::MAX));
-        scan(reader, Keyspace::Reference, all, |key, _| self.garbage.extend(key::parse_garbage(key)))?;
         let blobs: HashSet<BlobId> = stored.keys().chain(self.referenced.keys()).copied().collect();
         for blob in blobs {
             let (has, needs) = (stored.get(&blob).copied(), self.referenced.get(&blob).copied());
             if has != needs {
                 let (has, needs) = (has.unwrap_or(0), needs.unwrap_or(0));
-                self.find(format!("message {blob}"), format!("reference count {has}, but {needs} entries"));
+                self.find(format!("message {blob}"), format!("reference count {has}, but {needs} references"));
             }
         }
         Ok(())
     }
 
     fn messages(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
+        let all = key::garbage_range(Timestamp::from_millis(i64::MAX));
+        scan(reader, Keyspace::Reference, all, |key, _| self.garbage.extend(key::parse_garbage(key)))?;
+        let mut stored = Vec::new();
         scan(reader, Keyspace::Message, (vec![], vec![255; 16]), |key, value| {
             let decoded = key::parse_message(key).map(|blob| (blob, record::decode_message(blob, value)));
             match decoded {
                 Some((blob, Ok(message))) => {
                     self.report.messages += 1;
-                    self.promised.insert(blob, Chunks { octets: message.content_size, chunks: message.chunks });
-                    if !self.referenced.contains_key(&blob) && !self.garbage.contains(&blob) {
-                        self.find(format!("message {blob}"), "nothing refers to it and it is not to be swept");
+                    let octets = if message.content == blob { message.content_size } else { 0 };
+                    self.promised.insert(blob, Chunks { octets, chunks: message.chunks });
+                    // Until it is swept, a form that nobody needs keeps its content.
+                    if message.content != blob {
+                        self.refer(message.content);
                     }
+                    stored.push(blob);
                 }
                 _ => self.find(format!("key {key:?}"), "message record is damaged"),
             }
         })?;
+        for blob in stored {
+            if !self.referenced.contains_key(&blob) && !self.garbage.contains(&blob) {
+                self.find(format!("message {blob}"), "nothing refers to it and it is not to be swept");
+            }
+        }
         let missing: Vec<_> = self.referenced.keys().filter(|b| !self.promised.contains_key(b)).copied().collect();
-        missing.into_iter().for_each(|blob| self.find(format!("message {blob}"), "entries refer to it and it is gone"));
+        missing.into_iter().for_each(|blob| self.find(format!("message {blob}"), "it is referred to and gone"));
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! The first chunk may end early, with the header, so that who asks for header fields need not read the body: of a new
 //! client's first synchronisation that is the slowest part. Every further chunk but the last is of full size.
 
+#[cfg(doc)]
+use super::Message;
 use super::engine::{Durability, Keyspace, Transaction, Write};
 use super::{Error, Reader, Store, key, record};
 use crate::mail::BlobId;
@@ -78,6 +80,31 @@ impl Staging {
     /// Octets so far.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Appends octets `from..to` of what has come so far to `out`; a range beyond it is cut off.
+    pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        let full = CHUNK as u64;
+        let tail_at = u64::from(self.chunks) * full;
+        let (blob, chunks) = (self.blob, self.chunks);
+        if from < to.min(tail_at) {
+            let stored = self.store.read(move |reader| {
+                let mut octets = Vec::new();
+                let first = u32::try_from(from / full).map_err(|_| Error::NotFound)?;
+                for number in first..chunks {
+                    let start = u64::from(number) * full;
+                    if start >= to {
+                        break;
+                    }
+                    let chunk = reader.chunk(blob, number)?.ok_or(Error::Corrupt)?;
+                    append(&chunk, start, from, to, &mut octets);
+                }
+                Ok(octets)
+            });
+            out.append(&mut stored.await?);
+        }
+        append(&self.tail, tail_at, from, to, out);
+        Ok(())
     }
 
     /// The id that the message will have.
@@ -160,7 +187,7 @@ impl Content {
 }
 
 impl Reader<'_> {
-    /// Appends octets `from..to` of a message's **content** (without the prefix) to `out`. Reads only the first chunk
+    /// Appends octets `from..to` of the content under [`Message::content`] (without any prefix) to `out`. Reads only the first chunk
     /// and those that the range touches; a range beyond the end is cut off.
     pub fn content(&self, blob: BlobId, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         if from >= to {

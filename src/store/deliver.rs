@@ -1,12 +1,42 @@
-//! Delivery: content and one entry for each mailbox in one durable commit.
+//! Delivery: content, its forms, and everything that follows from the acceptance of a message, in one durable commit.
+//!
+//! Content is stored once. Each form of the message (as accepted; with a field more for one reader) is a message record
+//! of its own over the same content, and each reference to a form is counted: by entries, queue items, held messages
+//! and slices that wait; a form other than the first holds one reference on it in turn. So a form goes when nothing
+//! refers to it, and the content when no form is left.
 
-use super::engine::{Durability, Write};
-use super::mailbox::Editor;
-use super::{Content, Entry, Error, Store, key, record};
-use crate::mail::{AccountId, Flags, MailboxId, ModSeq, Timestamp, Uid, UidValidity};
+use super::engine::Write;
+use super::fan_out::{self, SliceKey};
+use super::placement::{Keys, Placement};
+use super::posting::{PostedForm, Posting};
+use super::record::Shape;
+use super::{Content, Error, Held, Message, NewHold, NewQueueItem, QueueItem, QueueKind, StateKey, Store, TraceWrite};
+use super::{hold, key, queue, state, trace};
+use crate::mail::{
+    AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Timestamp, Uid, UidValidity,
+};
+
+/// Whose copy an entry is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The account's own.
+    #[default]
+    Ordinary,
+    /// A monitor's copy: not forwarded, answered, filtered or copied again (policy semantics §13.5).
+    Monitor,
+}
+
+/// A form of the message.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Trace and other header fields that stand before the content, complete with CRLF.
+    pub prefix: Vec<u8>,
+    /// `proto::message::Summary::encode`.
+    pub summary: Vec<u8>,
+}
 
 /// A mailbox that gets the message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Whose.
     pub account: AccountId,
@@ -14,23 +44,114 @@ pub struct Target {
     pub mailbox: MailboxId,
     /// The flags it starts with.
     pub flags: Flags,
+    /// Which of the delivery's forms.
+    pub form: usize,
+    /// Whose copy it is. A monitor's does not look at the quota.
+    pub origin: Origin,
+    /// The group through which the message comes.
+    pub via: Option<GroupId>,
+    /// The octets that the account may store; `None` is unlimited. A message fits if it fills them exactly.
+    pub quota: Option<u64>,
+}
+
+impl Target {
+    /// The first form, as the account's own, without a limit.
+    pub fn new(account: AccountId, mailbox: MailboxId, flags: Flags) -> Self {
+        Self { account, mailbox, flags, form: 0, origin: Origin::Ordinary, via: None, quota: None }
+    }
+}
+
+/// What happens when a target's account has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Nothing is stored at all: [`Error::OverQuota`]. For a sole recipient, who can be refused while the client waits.
+    #[default]
+    Refuse,
+    /// The delivery to it is queued ([`QueueKind::Full`]) and the rest is made.
+    Queue,
 }
 
 /// A message to commit. SMTP delivery and APPEND are the same act.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The content.
+    /// The content. Its id is that of the first form, and of the transaction.
     pub content: Content,
-    /// Trace and other header fields that stand before the content, complete with CRLF.
-    pub prefix: Vec<u8>,
-    /// `proto::message::Summary::encode`.
-    pub summary: Vec<u8>,
     /// Octets of the content's header, with the blank line that ends it: it can then be read without the body.
     pub header: u64,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
-    /// One to 1,000 mailboxes, no account and mailbox twice.
+    /// MAIL FROM: goes with what is queued because there is no room.
+    pub reverse_path: ReversePath,
+    /// The message as accepted, and other forms of it: 1 to 1,000.
+    pub forms: Vec<Form>,
+    /// At most 100,000 mailboxes; an account at most once for each origin. The first 1,000 have the message when the
+    /// commit is made, the others get it by slices.
     pub targets: Vec<Target>,
+    /// What happens when one is full.
+    pub when_full: WhenFull,
+    /// Copies for other hosts: at most 10,000.
+    pub queue: Vec<NewQueueItem>,
+    /// Parts that wait for a decision: at most 1,000.
+    pub holds: Vec<NewHold>,
+    /// What is known of the message. With it every delivery leaves a delivery key (policy semantics §19), without it
+    /// the first 1,000 do not: APPEND.
+    pub trace: Option<TraceWrite>,
+    /// Small state of the caller that changes with the delivery.
+    pub extra: Vec<(StateKey, Vec<u8>)>,
+}
+
+impl Delivery {
+    /// One form for these targets, and nothing else.
+    pub fn new(content: Content, header: u64, form: Form, internal_date: Timestamp, targets: Vec<Target>) -> Self {
+        Self {
+            content,
+            header,
+            internal_date,
+            reverse_path: ReversePath::Null,
+            forms: vec![form],
+            targets,
+            when_full: WhenFull::Refuse,
+            queue: Vec::new(),
+            holds: Vec::new(),
+            trace: None,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// Further deliveries of a message that is stored: what a decision releases, a correction, a copy on request.
+#[derive(Debug)]
+pub struct Continuation {
+    /// The message: the id of its first form. It must still be stored.
+    pub transaction: BlobId,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// See [`Delivery`].
+    pub reverse_path: ReversePath,
+    /// The forms that targets, queue and holds name by their place here: at most 1,000.
+    pub forms: Vec<FormSource>,
+    /// See [`Delivery`]. An account that has the message already by the same transaction is passed over; one without
+    /// room is queued.
+    pub targets: Vec<Target>,
+    /// See [`Delivery`].
+    pub queue: Vec<NewQueueItem>,
+    /// See [`Delivery`].
+    pub holds: Vec<NewHold>,
+    /// A later event of the message's trace, with further terms to find it by.
+    pub trace: Option<TraceWrite>,
+    /// See [`Delivery`].
+    pub extra: Vec<(StateKey, Vec<u8>)>,
+    /// The held message whose decision this carries out: it is finished in the same commit.
+    pub finish: Option<HoldId>,
+}
+
+/// Where a form comes from.
+#[derive(Clone, Debug)]
+pub enum FormSource {
+    /// It is stored already: the transaction's own, or another form of it.
+    Stored(BlobId),
+    /// It is made now.
+    New(Form),
 }
 
 /// Where a message was put.
@@ -48,57 +169,329 @@ pub struct Placed {
     pub modseq: ModSeq,
 }
 
+/// What a commit has made of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Who has the message now, in order of account.
+    pub placed: Vec<Placed>,
+    /// Who had no room; each is in the queue.
+    pub full: Vec<AccountId>,
+    /// How many targets wait for their slice.
+    pub pending: usize,
+    /// The items of `queue`, in its order.
+    pub queued: Vec<QueueId>,
+    /// Those of `holds`, in its order.
+    pub held: Vec<HoldId>,
+}
+
 impl Store {
-    /// Commits the message to all its targets, or to none: when this gives `Ok`, it is on disk and in the mailboxes
-    /// (RFC 5321 §6.1). [`Error::NotFound`] if a target no longer exists, [`Error::Limit`] with more than 1,000.
-    pub async fn deliver(&self, delivery: Delivery) -> Result<Vec<Placed>, Error> {
-        let Delivery { mut content, prefix, summary, header, internal_date, targets } = delivery;
-        if targets.is_empty() || targets.len() > MAX_TARGETS {
-            return Err(Error::Limit);
+    /// Commits the message with all that follows from it, or nothing: when this gives `Ok`, it is on disk
+    /// (RFC 5321 §6.1). [`Error::NotFound`] if a target among the first 1,000 does not exist, [`Error::OverQuota`] as
+    /// [`WhenFull`] says, [`Error::HoldFull`] if an organisation holds too much, [`Error::Limit`] above the numbers of
+    /// [`Delivery`].
+    ///
+    /// A message to which nothing refers (no target, no queue item, no hold) leaves its trace and no content.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, Error> {
+        let Delivery { mut content, header, forms, .. } = delivery;
+        let (base, size, now) = (content.blob(), content.size(), self.inner.clock.now());
+        let message = |(number, form): (usize, Form)| Message {
+            blob: if number == 0 { base } else { self.inner.blob_ids.next(now) },
+            content: base,
+            prefix: form.prefix,
+            content_size: size,
+            chunks: 0,
+            summary: form.summary,
+        };
+        let mut messages: Vec<Message> = forms.into_iter().enumerate().map(message).collect();
+        let mut draft = Draft::new(base, messages.iter().map(shape).collect(), now);
+        let keys = if delivery.trace.is_some() { Keys::Written } else { Keys::None };
+        draft.targets(self, delivery.targets, keys, (delivery.internal_date, &delivery.reverse_path))?;
+        draft.queue(self, delivery.queue)?;
+        draft.holds(self, delivery.holds)?;
+        draft.extra(delivery.extra)?;
+        if draft.is_referred_to() {
+            let (mut chunks, count) = content.take_writes(header);
+            draft.writes.append(&mut chunks);
+            if let Some(first) = messages.first_mut() {
+                first.chunks = count;
+            }
         }
-        let blob = content.blob();
-        let size = prefix.len() as u64 + content.size();
-        let (mut writes, chunks) = content.take_writes(header);
-        writes.push(Write {
-            key: key::message(blob),
-            value: Some(record::encode_message(&prefix, content.size(), chunks, &summary)),
-        });
-        writes.push(Write { key: key::reference(blob), value: Some(record::encode_count(targets.len() as u32)) });
-        let reads = targets.iter().flat_map(|t| [key::mailbox(t.account, t.mailbox), key::usage(t.account)]).collect();
-        let places: Vec<_> = targets.iter().map(|t| (t.account, t.mailbox)).collect();
+        if let Some(write) = delivery.trace {
+            draft.writes.append(&mut trace::writes(key::trace(base), base, write, &draft.now_to)?);
+        }
+        let keep = draft.is_referred_to();
+        let placement = draft.placement(delivery.internal_date, keys, delivery.when_full);
+        let posting = Posting {
+            forms: messages.into_iter().map(PostedForm::New).collect(),
+            ..draft.posting(self, placement, delivery.reverse_path)
+        };
         // From here on the commit may happen even if this future is dropped.
-        content.keep(true);
-        let result = self
-            .transact(reads, writes, Durability::Synced, move |values| {
-                let mut writes = Vec::with_capacity(targets.len() * 3);
-                let mut placed = Vec::with_capacity(targets.len());
-                for (target, values) in targets.iter().zip(values.chunks_exact(2)) {
-                    let mut editor = Editor::open(target.account, target.mailbox, &values[0], &values[1])?;
-                    let modseq = editor.next_modseq()?;
-                    let uid = editor.add(Entry {
-                        uid: Uid::MIN,
-                        blob,
-                        flags: target.flags.clone(),
-                        modseq,
-                        internal_date,
-                        size,
-                    })?;
-                    let uid_validity = editor.mailbox.uid_validity;
-                    placed.push(Placed { account: target.account, mailbox: target.mailbox, uid_validity, uid, modseq });
-                    writes.append(&mut editor.finish());
-                }
-                Ok((writes, placed))
-            })
-            .await;
+        content.keep(keep);
+        let result = self.post(posting, draft).await;
         match &result {
-            Ok(_) => self.publish(places),
-            // The disk's state is not known; if the commit did not happen, the next start deletes the content.
-            Err(Error::Unavailable) => {}
+            // If the disk's state is not known and the commit did not happen, the next start deletes the content.
+            Ok(_) | Err(Error::Unavailable) => {}
             Err(_) => content.keep(false),
         }
         result
     }
+
+    /// Delivers a stored message to more recipients, in one commit. [`Error::NotFound`] if nothing refers to it any
+    /// more, [`Error::Exists`] if the decision has been carried out already; otherwise as [`Store::deliver`], but for
+    /// targets: one that has the message by this transaction is passed over, and so is one that does not exist.
+    pub async fn deliver_more(&self, more: Continuation) -> Result<Delivered, Error> {
+        let (base, now) = (more.transaction, self.inner.clock.now());
+        let (forms, shapes) = self.sources(base, more.forms, now).await?;
+        let finish = match more.finish {
+            Some(id) => Some(self.held_by_id(id).await?),
+            None => None,
+        };
+        let mut draft = Draft::new(base, shapes, now);
+        draft.targets(self, more.targets, Keys::Checked, (more.internal_date, &more.reverse_path))?;
+        draft.queue(self, more.queue)?;
+        draft.holds(self, more.holds)?;
+        draft.extra(more.extra)?;
+        if more.trace.is_some() || !draft.now_to.is_empty() {
+            let event = key::trace_event(base, self.inner.blob_ids.next(now));
+            draft.writes.append(&mut trace::writes(event, base, more.trace.unwrap_or_default(), &draft.now_to)?);
+        }
+        let placement = draft.placement(more.internal_date, Keys::Checked, WhenFull::Queue);
+        let posting = Posting {
+            forms,
+            dropped: finish.iter().map(|held| held.blob).collect(),
+            finish,
+            ..draft.posting(self, placement, more.reverse_path)
+        };
+        self.post(posting, draft).await
+    }
+
+    /// The forms of a continuation as they are stored or will be.
+    async fn sources(
+        &self,
+        base: BlobId,
+        sources: Vec<FormSource>,
+        now: Timestamp,
+    ) -> Result<(Vec<PostedForm>, Vec<Shape>), Error> {
+        let stored: Vec<BlobId> = sources
+            .iter()
+            .filter_map(|source| match source {
+                FormSource::Stored(blob) => Some(*blob),
+                FormSource::New(_) => None,
+            })
+            .collect();
+        let (first, stored) = self
+            .read(move |reader| {
+                let stored: Result<Vec<_>, _> = stored.into_iter().map(|blob| reader.message(blob)).collect();
+                Ok((reader.message(base)?, stored?))
+            })
+            .await?;
+        if first.content != base || stored.iter().any(|message| message.content != base) {
+            return Err(Error::NotFound);
+        }
+        let mut stored = stored.iter();
+        let (mut forms, mut shapes) = (Vec::new(), Vec::new());
+        for source in sources {
+            match source {
+                FormSource::Stored(_) => {
+                    shapes.extend(stored.next().map(shape));
+                    forms.push(PostedForm::Stored);
+                }
+                FormSource::New(Form { prefix, summary }) => {
+                    let blob = self.inner.blob_ids.next(now);
+                    let content_size = first.content_size;
+                    let message = Message { blob, content: base, prefix, content_size, chunks: 0, summary };
+                    shapes.push(shape(&message));
+                    forms.push(PostedForm::New(message));
+                }
+            }
+        }
+        Ok((forms, shapes))
+    }
+
+    /// Makes a commit and tells of it.
+    async fn post(&self, posting: Posting, draft: Draft) -> Result<Delivered, Error> {
+        let Draft { writes, pending, queued, held, .. } = draft;
+        let mut delivered = self.commit_posting(posting, writes).await?;
+        if pending > 0 {
+            self.inner.news.slices.notify_one();
+        }
+        if !queued.is_empty() {
+            self.inner.news.queue.notify_one();
+        }
+        (delivered.pending, delivered.queued, delivered.held) = (pending, queued, held);
+        Ok(delivered)
+    }
 }
 
-/// A commit is bounded; larger plans go in slices (architecture, "One message through it").
-const MAX_TARGETS: usize = 1000;
+/// A commit being drawn up.
+struct Draft {
+    base: BlobId,
+    shapes: Vec<Shape>,
+    now: Timestamp,
+    /// The writes that depend on nothing stored.
+    writes: Vec<Write>,
+    /// For each form, how often they refer to it.
+    uses: Vec<u32>,
+    /// The targets that this commit serves, and how many it leaves to slices.
+    now_to: Vec<Target>,
+    pending: usize,
+    queued: Vec<QueueId>,
+    held: Vec<HoldId>,
+    charges: Vec<hold::Charge>,
+}
+
+impl Draft {
+    fn new(base: BlobId, shapes: Vec<Shape>, now: Timestamp) -> Self {
+        Self {
+            base,
+            uses: vec![0; shapes.len()],
+            shapes,
+            now,
+            writes: Vec::new(),
+            now_to: Vec::new(),
+            pending: 0,
+            queued: Vec::new(),
+            held: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+
+    fn targets(
+        &mut self,
+        store: &Store,
+        mut targets: Vec<Target>,
+        keys: Keys,
+        (internal_date, reverse_path): (Timestamp, &ReversePath),
+    ) -> Result<(), Error> {
+        let known = targets.iter().all(|target| target.form < self.shapes.len());
+        if self.shapes.is_empty() || self.shapes.len() > MAX_FORMS || targets.len() > MAX_TARGETS || !known {
+            return Err(Error::Limit);
+        }
+        targets.sort_by_key(|target| (target.account, target.mailbox, target.origin));
+        if keys != Keys::None {
+            // A second write under a delivery key is none (policy semantics §19).
+            let mut seen = (None, Vec::new());
+            targets.retain(|target| {
+                if seen.0.replace(target.account) != Some(target.account) {
+                    seen.1.clear();
+                }
+                let is_first = !seen.1.contains(&target.origin);
+                seen.1.push(target.origin);
+                is_first
+            });
+        }
+        let later = targets.split_off(targets.len().min(fan_out::SLICE));
+        self.pending = later.len();
+        for slice in later.chunks(fan_out::SLICE) {
+            let slice = fan_out::slice(slice, &self.shapes, internal_date, reverse_path.clone());
+            for (uses, shape) in self.uses.iter_mut().zip(&self.shapes) {
+                *uses += u32::from(slice.shapes.contains(shape));
+            }
+            let key = key::slice(SliceKey { transaction: self.base, id: store.inner.blob_ids.next(self.now) });
+            self.writes.push(Write { key, value: Some(super::record::encode_slice(&slice)) });
+        }
+        self.now_to = targets;
+        Ok(())
+    }
+
+    fn queue(&mut self, store: &Store, items: Vec<NewQueueItem>) -> Result<(), Error> {
+        if items.len() > MAX_QUEUE_ITEMS {
+            return Err(Error::Limit);
+        }
+        for new in items {
+            let item = QueueItem {
+                id: store.inner.blob_ids.next_queue(self.now),
+                blob: self.refer(new.form)?,
+                transaction: self.base,
+                kind: QueueKind::Remote(new.recipient),
+                reverse_path: new.reverse_path,
+                created: self.now,
+                due: self.now,
+                attempts: 0,
+                note: String::new(),
+            };
+            self.queued.push(item.id);
+            self.writes.extend(queue::puts(&item));
+        }
+        Ok(())
+    }
+
+    fn holds(&mut self, store: &Store, holds: Vec<NewHold>) -> Result<(), Error> {
+        if holds.len() > MAX_HOLDS || holds.iter().any(|hold| hold.data.len() > hold::MAX_DATA) {
+            return Err(Error::Limit);
+        }
+        for new in holds {
+            let size = self.shapes.get(new.form).map_or(0, |shape| shape.size);
+            let held = Held {
+                id: store.inner.blob_ids.next_hold(self.now),
+                organisation: new.organisation,
+                kind: new.kind,
+                blob: self.refer(new.form)?,
+                transaction: self.base,
+                state: super::HoldState::Pending,
+                created: self.now,
+                expires: new.expires,
+                size,
+                data: new.data,
+            };
+            self.held.push(held.id);
+            self.charges.push(hold::Charge { organisation: new.organisation, octets: size, limit: new.limit });
+            self.writes.extend(hold::puts(&held));
+        }
+        Ok(())
+    }
+
+    fn extra(&mut self, extra: Vec<(StateKey, Vec<u8>)>) -> Result<(), Error> {
+        for (name, value) in extra {
+            self.writes.push(state::put(&name, value)?);
+        }
+        Ok(())
+    }
+
+    /// Counts one reference to a form.
+    fn refer(&mut self, form: usize) -> Result<BlobId, Error> {
+        let uses = self.uses.get_mut(form).ok_or(Error::Limit)?;
+        *uses = uses.checked_add(1).ok_or(Error::Limit)?;
+        Ok(self.shapes.get(form).ok_or(Error::Limit)?.blob)
+    }
+
+    fn is_referred_to(&self) -> bool {
+        !self.now_to.is_empty() || self.uses.iter().any(|uses| *uses > 0)
+    }
+
+    fn placement(&mut self, internal_date: Timestamp, keys: Keys, when_full: WhenFull) -> Placement {
+        Placement {
+            transaction: self.base,
+            shapes: std::mem::take(&mut self.shapes),
+            targets: std::mem::take(&mut self.now_to),
+            internal_date,
+            keys,
+            when_full,
+        }
+    }
+
+    fn posting(&mut self, store: &Store, placement: Placement, reverse_path: ReversePath) -> Posting {
+        Posting {
+            placement,
+            forms: Vec::new(),
+            uses: std::mem::take(&mut self.uses),
+            charges: std::mem::take(&mut self.charges),
+            dropped: Vec::new(),
+            guard: None,
+            finish: None,
+            reverse_path,
+            now: self.now,
+            ids: store.inner.blob_ids.clone(),
+        }
+    }
+}
+
+fn shape(message: &Message) -> Shape {
+    Shape { blob: message.blob, size: message.size() }
+}
+
+const MAX_FORMS: usize = 1000;
+/// As many as an expansion may give (policy semantics §23).
+const MAX_TARGETS: usize = 100_000;
+const MAX_QUEUE_ITEMS: usize = 10_000;
+const MAX_HOLDS: usize = 1000;

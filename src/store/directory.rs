@@ -1,7 +1,7 @@
 //! The directory's records: opaque values under kind and id, changed all together under one version.
 
 use super::engine::{Durability, Keyspace, Write};
-use super::{Error, Store, key, record};
+use super::{AuditEntry, Error, Store, audit, key, record};
 
 /// A change of one directory record.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Store {
         self.read_blocking(|reader| {
             let (keyspace, key) = key::directory_version();
             let version = reader.snapshot.get(keyspace, &key)?;
-            let version = version.map_or(Ok(0), |value| record::decode_version(&value))?;
+            let version = version.map_or(Ok(0), |value| record::decode_number(&value))?;
             let mut records = Vec::new();
             let (from, to) = key::directory_range();
             reader.snapshot.range(Keyspace::Directory, &from, &to, &mut |key, value| {
@@ -35,24 +35,26 @@ impl Store {
     }
 
     /// Applies the writes if the directory is still at `version`, and makes it `version + 1`. `audit` is recorded in
-    /// the same commit. Durable. [`Error::Conflict`] if somebody else changed it.
+    /// the same commit, each entry in its organisation's log. Durable. [`Error::Conflict`] if somebody else changed it.
     pub async fn change_directory(
         &self,
         version: u64,
         writes: Vec<DirectoryWrite>,
-        audit: Vec<u8>,
+        audit: Vec<AuditEntry>,
     ) -> Result<(), Error> {
         let next = version.checked_add(1).ok_or(Error::Limit)?;
-        let audit_key = key::audit(self.inner.clock.now(), next);
-        self.transact(vec![key::directory_version()], vec![], Durability::Synced, move |values| {
-            let current = values[0].as_deref().map_or(Ok(0), record::decode_version)?;
-            if current != version {
+        let now = self.inner.clock.now();
+        let mut reads = vec![key::directory_version()];
+        reads.extend(audit::reads(&audit));
+        self.transact(reads, vec![], Durability::Synced, move |values| {
+            let [current, heads @ ..] = values else { return Err(Error::Corrupt) };
+            if current.as_deref().map_or(Ok(0), record::decode_number)? != version {
                 return Err(Error::Conflict);
             }
-            let records = writes.iter().map(|w| Write { key: key::directory(w.kind, w.id), value: w.value.clone() });
-            let version = Write { key: key::directory_version(), value: Some(record::encode_version(next)) };
-            let audit = Write { key: audit_key.clone(), value: Some(audit.clone()) };
-            Ok((records.chain([version, audit]).collect(), ()))
+            let mut all = audit::appends(&audit, heads, now)?;
+            all.extend(writes.iter().map(|w| Write { key: key::directory(w.kind, w.id), value: w.value.clone() }));
+            all.push(Write { key: key::directory_version(), value: Some(record::encode_number(next)) });
+            Ok((all, ()))
         })
         .await
     }

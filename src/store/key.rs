@@ -1,7 +1,9 @@
 //! The keys of every keyspace. Numbers are big-endian, so that keys sort as their numbers do.
 
 use super::engine::{Key, Keyspace};
-use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, Timestamp, Uid};
+use super::record::DeliveryKind;
+use super::{HoldKind, Origin, SliceKey};
+use crate::mail::{AccountId, BlobId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
 
 /// Where this store's format version stands.
 pub fn format() -> Key {
@@ -27,11 +29,6 @@ pub fn directory_range() -> (Vec<u8>, Vec<u8>) {
 pub fn parse_directory(key: &[u8]) -> Option<(u8, u32)> {
     let (kind, id) = key.split_first()?;
     Some((*kind, u32::from_be_bytes(id.try_into().ok()?)))
-}
-
-/// One record of the audit log.
-pub fn audit(now: Timestamp, directory_version: u64) -> Key {
-    (Keyspace::Log, join(&[b"a", &now.millis().to_be_bytes(), &directory_version.to_be_bytes()]))
 }
 
 /// A chunk of content.
@@ -187,10 +184,282 @@ pub fn parse_purge(key: &[u8]) -> Option<(AccountId, MailboxId)> {
     Some((account, MailboxId::new(u32::from_be_bytes(mailbox.try_into().ok()?))?))
 }
 
+/// Targets that wait for their slice of a delivery.
+pub fn slice(slice: SliceKey) -> Key {
+    (Keyspace::Task, join(&[b"f", slice.transaction.octets(), slice.id.octets()]))
+}
+
+/// Bounds of all slices, or of those after one.
+pub fn slice_range(after: Option<SliceKey>) -> (Vec<u8>, Vec<u8>) {
+    (after.map_or(b"f".to_vec(), |after| following(slice(after).1)), b"g".to_vec())
+}
+
+/// The slice of a key.
+pub fn parse_slice(key: &[u8]) -> Option<SliceKey> {
+    let (transaction, id) = key.strip_prefix(b"f")?.split_first_chunk::<12>()?;
+    Some(SliceKey { transaction: BlobId::from_octets(*transaction), id: parse_message(id)? })
+}
+
+/// A row of the caller's own.
+pub fn state(name: &[u8]) -> Key {
+    (Keyspace::Task, join(&[b"x", name]))
+}
+
+/// Bounds of the caller's rows whose name starts with `prefix`.
+pub fn state_range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let from = state(prefix).1;
+    let to = successor(&from);
+    (from, to)
+}
+
+/// The name in the key of a caller's row.
+pub fn parse_state(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(b"x")
+}
+
+/// An item of the queue.
+pub fn queue_item(id: QueueId) -> Key {
+    (Keyspace::Queue, join(&[b"q", id.octets()]))
+}
+
+/// Bounds of all items, or of those after one.
+pub fn queue_item_range(after: Option<QueueId>) -> (Vec<u8>, Vec<u8>) {
+    (after.map_or(b"q".to_vec(), |id| following(queue_item(id).1)), b"r".to_vec())
+}
+
+/// The item of a queue key.
+pub fn parse_queue_item(key: &[u8]) -> Option<QueueId> {
+    Some(QueueId::from_octets(key.strip_prefix(b"q")?.try_into().ok()?))
+}
+
+/// An item by the time at which it is due.
+pub fn queue_due(worker: QueueWorker, due: Timestamp, id: QueueId) -> Key {
+    (Keyspace::Queue, join(&[&[worker as u8], &moment(due), id.octets()]))
+}
+
+/// Bounds of a worker's items due at `now`.
+pub fn queue_due_range(worker: QueueWorker, now: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    (vec![worker as u8], join(&[&[worker as u8], &moment(now), &[255; 13]]))
+}
+
+/// Who works off an item when it is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum QueueWorker {
+    /// Whoever speaks to other hosts.
+    Remote = b't',
+    /// Whoever tries accounts that had no room.
+    Full = b'l',
+}
+
+/// An item by its destination: the host of the recipient, or nothing for an item of a local account.
+pub fn queue_destination(host: &str, id: QueueId) -> Key {
+    (Keyspace::Queue, join(&[b"d", host.as_bytes(), &[0], id.octets()]))
+}
+
+/// Bounds of a destination's items, or of those after one.
+pub fn queue_destination_range(host: &str, after: Option<QueueId>) -> (Vec<u8>, Vec<u8>) {
+    let from = join(&[b"d", host.as_bytes(), &[0]]);
+    let to = successor(&from);
+    (after.map_or(from, |id| following(queue_destination(host, id).1)), to)
+}
+
+/// The item that a row of the queue or of one of its indexes names.
+pub fn parse_queue_index(key: &[u8]) -> Option<QueueId> {
+    key.last_chunk::<12>().map(|id| QueueId::from_octets(*id))
+}
+
+/// A held message.
+pub fn hold(id: HoldId) -> Key {
+    (Keyspace::Queue, join(&[b"h", id.octets()]))
+}
+
+/// Bounds of all held messages.
+pub fn hold_range() -> (Vec<u8>, Vec<u8>) {
+    (b"h".to_vec(), b"i".to_vec())
+}
+
+/// The id of a held message's key.
+pub fn parse_hold(key: &[u8]) -> Option<HoldId> {
+    Some(HoldId::from_octets(key.strip_prefix(b"h")?.try_into().ok()?))
+}
+
+/// A held message by organisation and kind.
+pub fn hold_listed(organisation: OrganisationId, kind: HoldKind, id: HoldId) -> Key {
+    (Keyspace::Queue, join(&[b"o", &organisation.number().to_be_bytes(), &[kind as u8], id.octets()]))
+}
+
+/// Bounds of an organisation's held messages of one kind, or of those after one.
+pub fn hold_listed_range(organisation: OrganisationId, kind: HoldKind, after: Option<HoldId>) -> (Vec<u8>, Vec<u8>) {
+    let from = join(&[b"o", &organisation.number().to_be_bytes(), &[kind as u8]]);
+    let to = successor(&from);
+    (after.map_or(from, |id| following(hold_listed(organisation, kind, id).1)), to)
+}
+
+/// A held message by what is to become of it, and when.
+pub fn hold_due(what: HoldDue, at: Timestamp, id: HoldId) -> Key {
+    (Keyspace::Queue, join(&[&[what as u8], &moment(at), id.octets()]))
+}
+
+/// Bounds of the held messages with which `what` is to happen by `now`.
+pub fn hold_due_range(what: HoldDue, now: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    (vec![what as u8], join(&[&[what as u8], &moment(now), &[255; 13]]))
+}
+
+/// The held message that a row of an index names.
+pub fn parse_hold_index(key: &[u8]) -> Option<HoldId> {
+    key.last_chunk::<12>().map(|id| HoldId::from_octets(*id))
+}
+
+/// What is to become of a held message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum HoldDue {
+    /// Its time to be decided ends.
+    Expires = b'x',
+    /// It is decided, and that is still to be carried out; filed under the time of the decision.
+    Decided = b'w',
+    /// What is kept of it goes.
+    Forgotten = b'z',
+}
+
+/// Octets that an organisation holds.
+pub fn hold_usage(organisation: OrganisationId) -> Key {
+    (Keyspace::Queue, join(&[b"u", &organisation.number().to_be_bytes()]))
+}
+
+/// Bounds of what organisations hold.
+pub fn hold_usage_range() -> (Vec<u8>, Vec<u8>) {
+    (b"u".to_vec(), b"v".to_vec())
+}
+
+/// The organisation of a usage key.
+pub fn parse_hold_usage(key: &[u8]) -> Option<OrganisationId> {
+    OrganisationId::new(u32::from_be_bytes(key.strip_prefix(b"u")?.try_into().ok()?))
+}
+
+/// That an account has a message, or a monitor its copy: the delivery key (policy semantics §19).
+pub fn delivery(account: AccountId, transaction: BlobId, origin: Origin) -> Key {
+    let kind = [DeliveryKind::of(origin) as u8];
+    (Keyspace::Log, join(&[b"d", &account.number().to_be_bytes(), transaction.octets(), &kind]))
+}
+
+/// Bounds of an account's deliveries of the transactions `from..to`.
+pub fn delivery_range(account: AccountId, (from, to): (BlobId, BlobId)) -> (Vec<u8>, Vec<u8>) {
+    let account = account.number().to_be_bytes();
+    (join(&[b"d", &account, from.octets()]), join(&[b"d", &account, to.octets()]))
+}
+
+/// The transaction of a delivery's key.
+pub fn parse_delivery(key: &[u8]) -> Option<BlobId> {
+    parse_message(key.strip_prefix(b"d")?.get(4..16)?)
+}
+
+/// The trace of a message.
+pub fn trace(transaction: BlobId) -> Key {
+    (Keyspace::Log, join(&[b"t", transaction.octets()]))
+}
+
+/// A later event in the trace of a message; `event` is a new id.
+pub fn trace_event(transaction: BlobId, event: BlobId) -> Key {
+    (Keyspace::Log, join(&[b"t", transaction.octets(), event.octets()]))
+}
+
+/// Bounds of the traces of the messages `from..to` with their events.
+pub fn trace_range((from, to): (BlobId, BlobId)) -> (Vec<u8>, Vec<u8>) {
+    (trace(from).1, trace(to).1)
+}
+
+/// Bounds of the events of one message.
+pub fn trace_event_range(transaction: BlobId) -> (Vec<u8>, Vec<u8>) {
+    let trace = trace(transaction).1;
+    let to = successor(&trace);
+    (following(trace), to)
+}
+
+/// The message of a trace's key, and whether it is the trace itself rather than an event.
+pub fn parse_trace(key: &[u8]) -> Option<(BlobId, bool)> {
+    let (blob, event) = key.strip_prefix(b"t")?.split_first_chunk::<12>()?;
+    Some((BlobId::from_octets(*blob), event.is_empty()))
+}
+
+/// By what a trace is found: see [`super::record::TraceTerm`].
+pub fn trace_index(term: [u8; 9], transaction: BlobId) -> Key {
+    (Keyspace::Log, join(&[b"i", &term, transaction.octets()]))
+}
+
+/// Bounds of the messages `from..to` found by a term.
+pub fn trace_index_range(term: [u8; 9], (from, to): (BlobId, BlobId)) -> (Vec<u8>, Vec<u8>) {
+    (trace_index(term, from).1, trace_index(term, to).1)
+}
+
+/// The message of an index row.
+pub fn parse_trace_index(key: &[u8]) -> Option<BlobId> {
+    parse_message(key.strip_prefix(b"i")?.get(9..)?)
+}
+
+/// One record of an organisation's audit log.
+pub fn audit(organisation: OrganisationId, sequence: u64) -> Key {
+    (Keyspace::Log, join(&[b"a", &organisation.number().to_be_bytes(), &sequence.to_be_bytes()]))
+}
+
+/// Bounds of an organisation's audit records from `first` to before `end`.
+pub fn audit_range(organisation: OrganisationId, first: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
+    (audit(organisation, first).1, audit(organisation, end).1)
+}
+
+/// The sequence number of an audit record's key.
+pub fn parse_audit(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(b"a")?.get(4..)?.try_into().ok()?))
+}
+
+/// The end of an organisation's audit log.
+pub fn audit_head(organisation: OrganisationId) -> Key {
+    (Keyspace::Log, join(&[b"h", &organisation.number().to_be_bytes()]))
+}
+
+/// Bounds of the ends of all audit logs.
+pub fn audit_head_range() -> (Vec<u8>, Vec<u8>) {
+    (b"h".to_vec(), b"i".to_vec())
+}
+
+/// The organisation of the key of an audit log's end.
+pub fn parse_audit_head(key: &[u8]) -> Option<OrganisationId> {
+    OrganisationId::new(u32::from_be_bytes(key.strip_prefix(b"h")?.try_into().ok()?))
+}
+
+/// The last record that has been removed from an organisation's audit log.
+pub fn audit_base(organisation: OrganisationId) -> Key {
+    (Keyspace::Log, join(&[b"b", &organisation.number().to_be_bytes()]))
+}
+
 fn within(account: AccountId, mailbox: MailboxId, rest: &[u8]) -> Vec<u8> {
     join(&[&account.number().to_be_bytes(), &mailbox.number().to_be_bytes(), rest])
 }
 
 fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
+}
+
+/// The first key after `key`.
+fn following(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+/// The first key that does not start with `prefix`.
+fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if last < 255 {
+            key.push(last + 1);
+            return key;
+        }
+    }
+    vec![255; 100]
+}
+
+/// Moments before 1970 do not occur in what is due.
+fn moment(at: Timestamp) -> [u8; 8] {
+    at.millis().max(0).to_be_bytes()
 }

@@ -2,7 +2,8 @@
 
 use super::engine::{Durability, Key, Write};
 use super::record::{ChangeRow, Usage};
-use super::{Error, Store, key, record, required};
+use super::references::References;
+use super::{Error, Origin, Store, key, record, required};
 use crate::mail::{
     AccountId, BlobId, Flags, Keyword, MailboxId, ModSeq, SystemFlag, Timestamp, Uid, UidSet, UidValidity,
 };
@@ -12,7 +13,7 @@ use crate::mail::{
 pub struct Entry {
     /// The key within the mailbox.
     pub uid: Uid,
-    /// The content.
+    /// The message: the form of it that this mailbox has.
     pub blob: BlobId,
     /// System flags and keywords.
     pub flags: Flags,
@@ -22,6 +23,8 @@ pub struct Entry {
     pub internal_date: Timestamp,
     /// RFC822.SIZE in octets.
     pub size: u64,
+    /// Whose copy it is; stays with it through COPY and MOVE.
+    pub origin: Origin,
 }
 
 /// Message counts of a mailbox.
@@ -119,10 +122,10 @@ pub struct Copied {
     pub pairs: Vec<(Uid, Uid)>,
 }
 
-/// Whether messages stay in the mailbox they are copied from.
+/// Whether messages stay in the mailbox they are copied from. If they do, the account stores more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    Stays,
+    Stays { quota: Option<u64> },
     Goes,
 }
 
@@ -175,7 +178,7 @@ impl Store {
         reads.extend(uids.iter().map(|uid| key::entry(account, mailbox, *uid)));
         let updated = self
             .transact(reads, vec![], Durability::Synced, move |values| {
-                let mut editor = Editor::open(account, mailbox, &values[0], &values[1])?;
+                let mut editor = Editor::open(account, mailbox, &values[0], values[1].as_deref())?;
                 let mut updated = Updated::default();
                 let mut changed = UidSet::new();
                 for (uid, value) in uids.iter().zip(&values[2..]) {
@@ -207,17 +210,23 @@ impl Store {
         Ok(updated)
     }
 
-    /// Copies messages to another (or the same) mailbox of the account, all or none, with flags and INTERNALDATE.
-    /// Durable. [`Error::NotFound`] if a mailbox does not exist.
+    /// Copies messages to another (or the same) mailbox of the account, with flags and INTERNALDATE: all or none
+    /// (RFC 3501 §6.4.7), so all in one commit. Durable. [`Error::NotFound`] if a mailbox does not exist,
+    /// [`Error::OverQuota`] if the account would store more than `quota` octets, [`Error::Limit`] for more than 100,000
+    /// messages.
     pub async fn copy(
         &self,
         account: AccountId,
         from: MailboxId,
         uids: UidSet,
         to: MailboxId,
+        quota: Option<u64>,
     ) -> Result<Copied, Error> {
         let present = self.present(account, from, uids).await?;
-        self.transfer(account, from, &present, to, Source::Stays).await
+        if present.len() > MAX_COPY {
+            return Err(Error::Limit);
+        }
+        self.transfer(account, from, &present, to, Source::Stays { quota }).await
     }
 
     /// Moves messages (RFC 6851): each is in exactly one of the mailboxes at any time. Durable. To the mailbox they are
@@ -247,6 +256,7 @@ impl Store {
         source: Source,
     ) -> Result<Copied, Error> {
         let known: Vec<(Uid, BlobId)> = present.iter().map(|e| (e.uid, e.blob)).collect();
+        let now = self.inner.clock.now();
         let mut reads = vec![key::usage(account), key::mailbox(account, from), key::mailbox(account, to)];
         for (uid, blob) in &known {
             reads.extend([key::entry(account, from, *uid), key::reference(*blob)]);
@@ -255,14 +265,15 @@ impl Store {
             .transact(reads, vec![], Durability::Synced, move |values| {
                 let [usage, from_value, to_value, messages @ ..] = values else { return Err(Error::Corrupt) };
                 required(from_value)?;
-                let mut target = Editor::open(account, to, to_value, usage)?;
+                let mut target = Editor::open(account, to, to_value, usage.as_deref())?;
                 let uid_validity = target.mailbox.uid_validity;
                 let mut present = Vec::with_capacity(known.len());
                 let mut counts = References::default();
                 for ((uid, blob), values) in known.iter().zip(messages.chunks_exact(2)) {
                     if let Some(value) = &values[0] {
                         present.push(record::decode_entry(*uid, value)?);
-                        counts.add(*blob, &values[1])?;
+                        counts.read(*blob, &values[1]).map_err(|_| Error::Corrupt)?;
+                        counts.add(*blob, 1)?;
                     }
                 }
                 let mut pairs = Vec::with_capacity(present.len());
@@ -276,9 +287,12 @@ impl Store {
                     gone.insert(entry.uid);
                 }
                 let mut writes = Vec::new();
-                if source == Source::Stays {
+                if let Source::Stays { quota } = source {
+                    if quota.is_some_and(|quota| target.used() > quota) {
+                        return Err(Error::OverQuota);
+                    }
                     writes.append(&mut target.finish());
-                    writes.append(&mut counts.writes());
+                    writes.append(&mut counts.writes(now));
                 } else if from == to {
                     present.iter().for_each(|entry| target.remove(entry));
                     target.log(ChangeRow::Expunged(gone));
@@ -286,7 +300,7 @@ impl Store {
                 } else {
                     let usage = target.usage_value();
                     writes.append(&mut target.finish());
-                    let mut left = Editor::open(account, from, from_value, &Some(usage))?;
+                    let mut left = Editor::open(account, from, from_value, Some(&usage))?;
                     left.next_modseq()?;
                     present.iter().for_each(|entry| left.remove(entry));
                     left.log(ChangeRow::Expunged(gone));
@@ -328,7 +342,7 @@ impl Store {
         let now = self.inner.clock.now();
         let gone = self
             .transact(reads, vec![], Durability::Synced, move |values| {
-                let mut editor = Editor::open(account, mailbox, &values[0], &values[1])?;
+                let mut editor = Editor::open(account, mailbox, &values[0], values[1].as_deref())?;
                 let mut gone = UidSet::new();
                 let mut counts = References::default();
                 for ((uid, blob), values) in known.iter().zip(values[2..].chunks_exact(2)) {
@@ -336,7 +350,8 @@ impl Store {
                     let entry = record::decode_entry(*uid, value)?;
                     if only(&entry) {
                         editor.remove(&entry);
-                        counts.subtract(*blob, &values[1])?;
+                        counts.read(*blob, &values[1]).map_err(|_| Error::Corrupt)?;
+                        counts.subtract(*blob)?;
                         gone.insert(*uid);
                     }
                 }
@@ -346,7 +361,7 @@ impl Store {
                 editor.next_modseq()?;
                 editor.log(ChangeRow::Expunged(gone.clone()));
                 let mut writes = editor.finish();
-                writes.append(&mut counts.writes_with_garbage(now));
+                writes.append(&mut counts.writes(now));
                 Ok((writes, gone))
             })
             .await?;
@@ -384,11 +399,26 @@ impl Editor {
         account: AccountId,
         mailbox: MailboxId,
         mailbox_value: &Option<Vec<u8>>,
-        usage_value: &Option<Vec<u8>>,
+        usage_value: Option<&[u8]>,
     ) -> Result<Self, Error> {
         let mailbox = record::decode_mailbox(mailbox, required(mailbox_value)?)?;
-        let usage = usage_value.as_deref().map_or(Ok(Usage::default()), record::decode_usage)?;
+        let usage = usage_value.map_or(Ok(Usage::default()), record::decode_usage)?;
         Ok(Self { account, mailbox, usage, writes: Vec::with_capacity(4) })
+    }
+
+    /// Whether this is the mailbox.
+    pub(super) fn is_of(&self, account: AccountId, mailbox: MailboxId) -> bool {
+        self.account == account && self.mailbox.id == mailbox
+    }
+
+    /// Whose mailbox it is.
+    pub(super) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Octets that the account stores.
+    pub(super) fn used(&self) -> u64 {
+        self.usage.octets
     }
 
     /// Moves HIGHESTMODSEQ on. The row that falls out of the change log goes with it, so that the log stays bounded.
@@ -443,7 +473,7 @@ impl Editor {
     }
 
     /// The usage record as it is now.
-    fn usage_value(&self) -> Vec<u8> {
+    pub(super) fn usage_value(&self) -> Vec<u8> {
         record::encode_usage(self.usage)
     }
 
@@ -478,53 +508,6 @@ impl Editor {
     }
 }
 
-/// Reference counts being changed within a transaction; one message may be meant several times.
-#[derive(Default)]
-struct References {
-    counts: std::collections::BTreeMap<BlobId, u32>,
-}
-
-impl References {
-    fn count(&mut self, blob: BlobId, value: &Option<Vec<u8>>) -> Result<&mut u32, Error> {
-        use std::collections::btree_map::Entry::{Occupied, Vacant};
-        match self.counts.entry(blob) {
-            Occupied(count) => Ok(count.into_mut()),
-            Vacant(place) => Ok(place.insert(record::decode_count(value.as_deref().ok_or(Error::Corrupt)?)?)),
-        }
-    }
-
-    fn add(&mut self, blob: BlobId, value: &Option<Vec<u8>>) -> Result<(), Error> {
-        let count = self.count(blob, value)?;
-        *count = count.checked_add(1).ok_or(Error::Limit)?;
-        Ok(())
-    }
-
-    fn subtract(&mut self, blob: BlobId, value: &Option<Vec<u8>>) -> Result<(), Error> {
-        let count = self.count(blob, value)?;
-        *count = count.checked_sub(1).ok_or(Error::Corrupt)?;
-        Ok(())
-    }
-
-    fn writes(self) -> Vec<Write> {
-        let put = |(blob, count)| Write { key: key::reference(blob), value: Some(record::encode_count(count)) };
-        self.counts.into_iter().map(put).collect()
-    }
-
-    /// What nothing refers to any more waits for the sweep.
-    fn writes_with_garbage(self, now: Timestamp) -> Vec<Write> {
-        let mut writes = Vec::with_capacity(self.counts.len());
-        for (blob, count) in self.counts {
-            if count == 0 {
-                writes.push(Write { key: key::reference(blob), value: None });
-                writes.push(Write { key: key::garbage(now, blob), value: Some(vec![]) });
-            } else {
-                writes.push(Write { key: key::reference(blob), value: Some(record::encode_count(count)) });
-            }
-        }
-        writes
-    }
-}
-
 impl Store {
     /// Removes every message of a mailbox that may no longer be listed, in slices.
     pub(super) async fn remove_all(&self, account: AccountId, mailbox: MailboxId) -> Result<(), Error> {
@@ -551,6 +534,9 @@ impl Store {
 
 /// Messages changed in one commit.
 const SLICE: usize = 1000;
+
+/// Messages copied in one commit.
+const MAX_COPY: usize = 100_000;
 
 /// How many changes back the change log reaches; a session further behind compares all UIDs.
 pub(super) const CHANGES_KEPT: u64 = 50_000;

@@ -9,27 +9,44 @@ pub mod engine;
 pub mod key;
 pub mod record;
 
+mod audit;
 mod check;
 mod content;
 mod deliver;
 mod directory;
+mod fan_out;
 mod folder;
+mod hold;
 mod mailbox;
+mod placement;
+mod posting;
 mod purge;
+mod queue;
 mod reader;
+mod references;
+mod state;
+mod trace;
 mod watch;
 
+pub use audit::{AuditEntry, AuditOrder, AuditVerdict, Audited};
 pub use check::{CheckReport, Finding};
 pub use content::{Content, Staging};
-pub use deliver::{Delivery, Placed, Target};
+pub use deliver::{Continuation, Delivered, Delivery, Form, FormSource, Origin, Placed, Target, WhenFull};
 pub use directory::{DirectoryRecord, DirectoryWrite};
+pub use fan_out::SliceKey;
 pub use folder::{Folder, Folders};
+pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
+pub use queue::{NewQueueItem, QueueItem, QueueKind, QueueList};
 pub use reader::{Changes, Message, Reader};
-pub use record::Usage;
+pub use record::{DeliveryRow, DeliveryState, Usage};
+pub use state::{StateKey, short_hash};
+pub use trace::{TraceDelivery, TraceQuery, TraceRow, TraceWrite};
 pub use watch::Watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::mail::{BlobIds, Clock};
 use engine::{Durability, Engine, Key, Transaction, Write};
@@ -46,6 +63,12 @@ pub enum Error {
     /// A limit of this store: number of mailboxes, of keywords, or UIDs used up.
     #[error("limit reached")]
     Limit,
+    /// The account stores as much as it may.
+    #[error("over quota")]
+    OverQuota,
+    /// The organisation holds as many messages for decision as it may.
+    #[error("too much is held")]
+    HoldFull,
     /// What was read for the decision has changed; read again.
     #[error("changed meanwhile")]
     Conflict,
@@ -67,8 +90,17 @@ pub struct Store {
 struct Inner {
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
-    blob_ids: BlobIds,
+    /// Shared with transactions that are on their way: one must not be the last to hold the engine that runs it.
+    blob_ids: Arc<BlobIds>,
     watches: watch::Watches,
+    news: News,
+}
+
+/// What the workers behind the store wait for.
+#[derive(Debug, Default)]
+struct News {
+    slices: Notify,
+    queue: Notify,
 }
 
 impl Store {
@@ -76,7 +108,8 @@ impl Store {
     /// [`Error::Corrupt`], and finishes what the last process left undone. `drawn` are random octets of this process.
     /// Needs a runtime for the work left undone.
     pub async fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, drawn: [u8; 3]) -> Result<Self, Error> {
-        let inner = Inner { engine, clock, blob_ids: BlobIds::new(drawn), watches: watch::Watches::default() };
+        let blob_ids = Arc::new(BlobIds::new(drawn));
+        let inner = Inner { engine, clock, blob_ids, watches: watch::Watches::default(), news: News::default() };
         let store = Self { inner: Arc::new(inner) };
         store
             .transact(vec![key::format()], vec![], Durability::Synced, |values| match values {

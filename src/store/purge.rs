@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::engine::{Durability, Keyspace, Write};
+use super::references::References;
 use super::{Error, Store, key, record};
 use crate::mail::{AccountId, BlobId, MailboxId, Timestamp};
 
@@ -104,27 +105,21 @@ impl Store {
     }
 
     /// Deletes content to which nothing has referred for `grace`; sessions that read it then have had that long to
-    /// finish. Gives how many messages were deleted.
+    /// finish. Gives how many messages were deleted. Old decisions on held messages go as well.
     pub async fn sweep(&self, grace: Duration) -> Result<usize, Error> {
+        self.forget_holds().await?;
         let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-        let until = Timestamp::from_millis(self.inner.clock.now().millis().saturating_sub(grace));
+        let now = self.inner.clock.now();
+        let until = Timestamp::from_millis(now.millis().saturating_sub(grace));
         let mut swept = 0;
         loop {
             let found = self.garbage(until).await?;
             if found.is_empty() {
                 return Ok(swept);
             }
-            for (key, blob, chunks) in found {
-                let garbage = (Keyspace::Reference, key);
-                self.transact(vec![key::reference(blob)], vec![], Durability::Buffered, move |values| {
-                    let mut writes = vec![Write { key: garbage.clone(), value: None }];
-                    if values[0].is_none() {
-                        writes.push(Write { key: key::message(blob), value: None });
-                        writes.extend((0..chunks).map(|n| Write { key: key::chunk(blob, n), value: None }));
-                    }
-                    Ok((writes, ()))
-                })
-                .await?;
+            for piece in found {
+                let reads = vec![key::reference(piece.blob), key::reference(piece.content)];
+                self.transact(reads, vec![], Durability::Buffered, move |values| piece.sweep(values, now)).await?;
                 swept += 1;
             }
         }
@@ -140,7 +135,7 @@ impl Store {
         }
     }
 
-    async fn garbage(&self, until: Timestamp) -> Result<Vec<(Vec<u8>, BlobId, u32)>, Error> {
+    async fn garbage(&self, until: Timestamp) -> Result<Vec<Garbage>, Error> {
         self.read(move |reader| {
             let mut keys = Vec::new();
             let (from, to) = key::garbage_range(until);
@@ -149,15 +144,44 @@ impl Store {
                 keys.len() < 1000
             })?;
             keys.into_iter()
-                .map(|(key, blob)| {
+                .map(|(row, blob)| {
                     let (keyspace, message) = key::message(blob);
                     let value = reader.snapshot.get(keyspace, &message)?;
                     let message = value.map(|v| record::decode_message(blob, &v)).transpose()?;
-                    Ok((key, blob, message.map_or(0, |m| m.chunks)))
+                    let (content, chunks) = message.map_or((blob, 0), |m| (m.content, m.chunks));
+                    Ok(Garbage { row, blob, content, chunks })
                 })
                 .collect()
         })
         .await
+    }
+}
+
+/// A message that nothing referred to.
+struct Garbage {
+    /// The row that says so.
+    row: Vec<u8>,
+    blob: BlobId,
+    content: BlobId,
+    chunks: u32,
+}
+
+impl Garbage {
+    /// Deletes it, unless something refers to it again: the content with its first form, any other form without.
+    fn sweep(&self, values: &[Option<Vec<u8>>], now: Timestamp) -> Result<(Vec<Write>, ()), Error> {
+        let [own, content] = values else { return Err(Error::Corrupt) };
+        let mut writes = vec![Write::delete(Keyspace::Reference, self.row.clone())];
+        if own.is_none() {
+            writes.push(Write { key: key::message(self.blob), value: None });
+            writes.extend((0..self.chunks).map(|n| Write { key: key::chunk(self.blob, n), value: None }));
+            if self.content != self.blob {
+                let mut references = References::default();
+                references.read(self.content, content).map_err(|_| Error::Corrupt)?;
+                references.subtract(self.content)?;
+                writes.append(&mut references.writes(now));
+            }
+        }
+        Ok((writes, ()))
     }
 }
 

@@ -11,11 +11,13 @@ pub struct Reader<'a> {
     pub(super) snapshot: &'a dyn Snapshot,
 }
 
-/// What is kept for one accepted message, apart from its content.
+/// What is kept for one form of an accepted message, apart from its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Where the content is.
+    /// Its id.
     pub blob: BlobId,
+    /// Where its content is: another message's, if this is a further form of that.
+    pub content: BlobId,
     /// Header fields added by the server, complete with CRLF; they stand before the content.
     pub prefix: Vec<u8>,
     /// Octets of the content, without the prefix.
@@ -81,6 +83,12 @@ impl Reader<'_> {
     pub fn usage(&self, account: AccountId) -> Result<Usage, Error> {
         let (keyspace, key) = key::usage(account);
         self.snapshot.get(keyspace, &key)?.map_or(Ok(Usage::default()), |value| record::decode_usage(&value))
+    }
+
+    /// One entry. [`Error::NotFound`]
+    pub fn entry(&self, account: AccountId, mailbox: MailboxId, uid: Uid) -> Result<Entry, Error> {
+        let value = self.required(&key::entry(account, mailbox, uid))?;
+        record::decode_entry(uid, &value)
     }
 
     /// All UIDs of a mailbox.

@@ -66,4 +66,21 @@ impl Snapshot for View {
         }
         Ok(())
     }
+    fn range_back(
+        &self,
+        keyspace: super::Keyspace,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        if from >= to {
+            return Ok(());
+        }
+        for ((_, key), value) in self.0.range((keyspace, from.to_vec())..(keyspace, to.to_vec())).rev() {
+            if !visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }

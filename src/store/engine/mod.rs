@@ -2,7 +2,7 @@
 //!
 //! A [`Transaction`] names the keys it reads and holds a pure function from their values to writes. The engine runs
 //! it atomically; the form fits one writer thread over an embedded engine and equally an optimistic transaction of
-//! a distributed one, which may run the function again. All engines pass `tests/store_contract.rs` unchanged.
+//! a distributed one, which may run the function again. All engines pass `tests/store_contract/` unchanged.
 
 pub mod faulty;
 pub mod memory;
@@ -32,7 +32,9 @@ pub enum Keyspace {
     Change,
     /// Directory records, format version.
     Directory,
-    /// Audit and trace.
+    /// Messages that wait: for another host, for room, for a decision.
+    Queue,
+    /// Deliveries, trace and audit.
     Log,
     /// Work that has to go on after a restart.
     Task,
@@ -40,7 +42,7 @@ pub enum Keyspace {
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Keyspace; 9] = [
+    pub const ALL: [Keyspace; 10] = [
         Keyspace::Blob,
         Keyspace::Message,
         Keyspace::Reference,
@@ -48,6 +50,7 @@ impl Keyspace {
         Keyspace::Entry,
         Keyspace::Change,
         Keyspace::Directory,
+        Keyspace::Queue,
         Keyspace::Log,
         Keyspace::Task,
     ];
@@ -62,6 +65,7 @@ impl Keyspace {
             Keyspace::Entry => "entry",
             Keyspace::Change => "change",
             Keyspace::Directory => "directory",
+            Keyspace::Queue => "queue",
             Keyspace::Log => "log",
             Keyspace::Task => "task",
         }
@@ -136,6 +140,15 @@ pub trait Snapshot {
 
     /// Visits keys from `from` (inclusive) to `to` (exclusive) in ascending order until `visit` gives false.
     fn range(
+        &self,
+        keyspace: Keyspace,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error>;
+
+    /// Visits the same keys in descending order.
+    fn range_back(
         &self,
         keyspace: Keyspace,
         from: &[u8],

@@ -256,6 +256,30 @@ impl Snapshot for View<'_> {
         }
         iterator.status().map_err(read_failed)
     }
+
+    fn range_back(
+        &self,
+        keyspace: Keyspace,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut iterator = self.snapshot.raw_iterator_cf_opt(family(self.db, keyspace)?, options);
+        iterator.seek_to_last();
+        while let (Some(key), Some(value)) = (iterator.key(), iterator.value()) {
+            if !visit(key, value) {
+                return Ok(());
+            }
+            iterator.prev();
+        }
+        iterator.status().map_err(read_failed)
+    }
 }
 
 fn family(db: &DB, keyspace: Keyspace) -> Result<&ColumnFamily, Error> {

@@ -1,11 +1,24 @@
 //! The values of every keyspace. Each starts with a version octet; numbers are LEB128, texts are length-prefixed.
 //! A value that this version did not write is [`Error::Corrupt`].
 
-use super::{Counts, Entry, Error, Folder, Folders, Mailbox, Message};
-use crate::mail::{
-    BlobId, Flags, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, SystemFlags, Timestamp, Uid, UidSet,
-    UidValidity,
+mod codec;
+mod hold;
+mod log;
+mod queue;
+mod slice;
+
+pub use hold::{decode_hold, encode_hold};
+pub use log::{
+    AuditHash, AuditHead, AuditRow, DeliveryKind, DeliveryRow, DeliveryState, TraceEntry, TraceTerm, decode_audit,
+    decode_audit_head, decode_delivery, decode_trace, encode_audit, encode_audit_head, encode_delivery, encode_trace,
+    trace_record, trace_term,
 };
+pub use queue::{decode_queue_item, encode_queue_item};
+pub use slice::{Shape, Slice, decode_slice, encode_slice};
+
+use super::{Counts, Entry, Error, Folder, Folders, Mailbox, Message, Origin};
+use crate::mail::{BlobId, Flags, MailboxId, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
+use codec::{Decoder, Encoder};
 
 /// The store's format as a whole; an unknown one is not opened.
 pub const FORMAT: u8 = 1;
@@ -75,10 +88,12 @@ pub fn decode_mailbox(id: MailboxId, value: &[u8]) -> Result<Mailbox, Error> {
 /// Of an entry; its UID is in the key.
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
-    out.octets.extend_from_slice(entry.blob.octets());
-    out.octets.push(entry.flags.system.bits());
+    out.blob(entry.blob);
+    // A system flag more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
+    let monitor = if entry.origin == Origin::Monitor { MONITOR } else { 0 };
+    out.octets.push(entry.flags.system.bits() | monitor);
     out.number(entry.modseq.number());
-    out.signed(entry.internal_date.millis());
+    out.time(entry.internal_date);
     out.number(entry.size);
     out.number(entry.flags.keywords.len() as u64);
     entry.flags.keywords.iter().for_each(|k| out.text(k.as_str()));
@@ -88,31 +103,43 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 /// Inverse of [`encode_entry`].
 pub fn decode_entry(uid: Uid, value: &[u8]) -> Result<Entry, Error> {
     let mut input = Decoder::new(value, VERSION)?;
-    let blob = BlobId::from_octets(input.take(12)?.try_into().map_err(|_| Error::Corrupt)?);
-    let system = SystemFlags::from_bits(input.take(1)?[0]);
-    let (modseq, date, size) = (input.modseq()?, input.signed()?, input.number()?);
-    let flags = Flags { system, keywords: input.keywords()? };
-    input.end(Entry { uid, blob, flags, modseq, internal_date: Timestamp::from_millis(date), size })
+    let (blob, bits) = (input.blob()?, input.octet()?);
+    let origin = if bits & MONITOR == 0 { Origin::Ordinary } else { Origin::Monitor };
+    let (modseq, internal_date, size) = (input.modseq()?, input.time()?, input.number()?);
+    let flags = Flags { system: SystemFlags::from_bits(bits & !MONITOR), keywords: input.keywords()? };
+    input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin })
 }
 
-/// Of a message; its blob is in the key.
-pub fn encode_message(prefix: &[u8], content_size: u64, chunks: u32, summary: &[u8]) -> Vec<u8> {
+/// Of a message; its blob is in the key. A form whose content lies under another blob names that one.
+pub fn encode_message(message: &Message) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
-    out.number(content_size);
-    out.number(chunks.into());
-    out.slice(prefix);
-    out.slice(summary);
+    match message.content == message.blob {
+        true => out.octets.push(0),
+        false => {
+            out.octets.push(1);
+            out.blob(message.content);
+        }
+    }
+    out.number(message.content_size);
+    out.number(message.chunks.into());
+    out.slice(&message.prefix);
+    out.slice(&message.summary);
     out.octets
 }
 
 /// Inverse of [`encode_message`].
 pub fn decode_message(blob: BlobId, value: &[u8]) -> Result<Message, Error> {
     let mut input = Decoder::new(value, VERSION)?;
+    let content = match input.octet()? {
+        0 => blob,
+        1 => input.blob()?,
+        _ => return Err(Error::Corrupt),
+    };
     let content_size = input.number()?;
     let chunks = input.small()?;
     let prefix = input.slice()?.to_vec();
     let summary = input.slice()?.to_vec();
-    input.end(Message { blob, prefix, content_size, chunks, summary })
+    input.end(Message { blob, content, prefix, content_size, chunks, summary })
 }
 
 /// Of a count of references or of chunks.
@@ -163,7 +190,7 @@ pub fn encode_change(row: &ChangeRow) -> Vec<u8> {
 /// Inverse of [`encode_change`].
 pub fn decode_change(value: &[u8]) -> Result<ChangeRow, Error> {
     let mut input = Decoder::new(value, VERSION)?;
-    let kind = input.take(1)?[0];
+    let kind = input.octet()?;
     let mut uids = UidSet::new();
     for _ in 0..input.number()? {
         let (first, span) = (input.small()?, input.small()?);
@@ -202,7 +229,7 @@ pub fn decode_folders(value: &[u8]) -> Result<FolderList, Error> {
         list.folders.folders.push(Folder {
             id: MailboxId::new(input.small()?).ok_or(Error::Corrupt)?,
             uid_validity: UidValidity::new(input.small()?).ok_or(Error::Corrupt)?,
-            special_use: SpecialUse::from_number(input.take(1)?[0]),
+            special_use: SpecialUse::from_number(input.octet()?),
             name: input.name()?,
         });
     }
@@ -213,127 +240,33 @@ pub fn decode_folders(value: &[u8]) -> Result<FolderList, Error> {
     input.end(list)
 }
 
-/// Of the directory's version.
-pub fn encode_version(version: u64) -> Vec<u8> {
+/// Of a number: the directory's version, octets held.
+pub fn encode_number(number: u64) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
-    out.number(version);
+    out.number(number);
     out.octets
 }
 
-/// Inverse of [`encode_version`].
-pub fn decode_version(value: &[u8]) -> Result<u64, Error> {
+/// Inverse of [`encode_number`].
+pub fn decode_number(value: &[u8]) -> Result<u64, Error> {
     let mut input = Decoder::new(value, VERSION)?;
-    let version = input.number()?;
-    input.end(version)
+    let number = input.number()?;
+    input.end(number)
 }
 
-struct Encoder {
-    octets: Vec<u8>,
-}
-
-impl Encoder {
-    fn new(version: u8) -> Self {
-        let mut octets = Vec::with_capacity(64);
-        octets.push(version);
-        Self { octets }
-    }
-
-    fn number(&mut self, mut n: u64) {
-        while n >= 128 {
-            self.octets.push(n as u8 | 128);
-            n >>= 7;
-        }
-        self.octets.push(n as u8);
-    }
-
-    /// Zigzag, so that dates before 1970 stay short.
-    fn signed(&mut self, n: i64) {
-        self.number(((n << 1) ^ (n >> 63)) as u64);
-    }
-
-    fn slice(&mut self, octets: &[u8]) {
-        self.number(octets.len() as u64);
-        self.octets.extend_from_slice(octets);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.slice(text.as_bytes());
-    }
-}
-
-struct Decoder<'a> {
-    left: &'a [u8],
-}
-
-impl<'a> Decoder<'a> {
-    fn new(value: &'a [u8], version: u8) -> Result<Self, Error> {
-        match value.split_first() {
-            Some((v, left)) if *v == version => Ok(Self { left }),
-            _ => Err(Error::Corrupt),
-        }
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8], Error> {
-        let (taken, left) = self.left.split_at_checked(n).ok_or(Error::Corrupt)?;
-        self.left = left;
-        Ok(taken)
-    }
-
-    fn number(&mut self) -> Result<u64, Error> {
-        let mut n = 0u64;
-        for shift in (0..64).step_by(7) {
-            let octet = self.take(1)?[0];
-            n |= u64::from(octet & 127) << shift;
-            if octet < 128 {
-                return Ok(n);
-            }
-        }
-        Err(Error::Corrupt)
-    }
-
-    fn signed(&mut self) -> Result<i64, Error> {
-        self.number().map(|n| (n >> 1) as i64 ^ -((n & 1) as i64))
-    }
-
-    fn small(&mut self) -> Result<u32, Error> {
-        self.number()?.try_into().map_err(|_| Error::Corrupt)
-    }
-
-    fn uid(&mut self) -> Result<Uid, Error> {
-        Uid::new(self.small()?).ok_or(Error::Corrupt)
-    }
-
-    fn modseq(&mut self) -> Result<ModSeq, Error> {
-        ModSeq::new(self.number()?).ok_or(Error::Corrupt)
-    }
-
-    fn slice(&mut self) -> Result<&'a [u8], Error> {
-        let n = self.number()?.try_into().map_err(|_| Error::Corrupt)?;
-        self.take(n)
-    }
-
-    fn text(&mut self) -> Result<&'a str, Error> {
-        std::str::from_utf8(self.slice()?).map_err(|_| Error::Corrupt)
-    }
-
-    fn name(&mut self) -> Result<MailboxName, Error> {
-        MailboxName::parse(self.text()?).map_err(|_| Error::Corrupt)
-    }
-
-    fn keywords(&mut self) -> Result<Vec<Keyword>, Error> {
-        (0..self.number()?).map(|_| Keyword::parse(self.text()?).ok_or(Error::Corrupt)).collect()
-    }
-
-    fn end<T>(self, value: T) -> Result<T, Error> {
-        if self.left.is_empty() { Ok(value) } else { Err(Error::Corrupt) }
-    }
-}
+/// The bit of an entry's flags that marks a monitor's copy. No system flag has it.
+const MONITOR: u8 = 1 << 7;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mail::{
+        AccountId, Address, GroupId, HoldId, Keyword, MailboxName, ModSeq, OrganisationId, QueueId, ReversePath,
+        Timestamp,
+    };
+    use crate::store::{Decision, Held, HoldKind, HoldState, QueueItem, QueueKind, Target};
 
     fn keywords() -> impl Strategy<Value = Vec<Keyword>> {
         proptest::collection::vec("[a-z$]{1,12}", 0..4)
@@ -342,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords()) {
+        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords(), monitor: bool) {
             let entry = Entry {
                 uid: Uid::new(uid).unwrap(),
                 blob: BlobId::from_octets([7; 12]),
@@ -350,6 +283,7 @@ mod tests {
                 modseq: ModSeq::new(modseq).unwrap(),
                 internal_date: Timestamp::from_millis(date),
                 size,
+                origin: if monitor { Origin::Monitor } else { Origin::Ordinary },
             };
             prop_assert_eq!(decode_entry(entry.uid, &encode_entry(&entry)), Ok(entry));
         }
@@ -362,10 +296,11 @@ mod tests {
         }
 
         #[test]
-        fn messages_round_trip(prefix: Vec<u8>, size: u64, chunks: u32, summary: Vec<u8>) {
+        fn messages_round_trip(variant: bool, prefix: Vec<u8>, content_size: u64, chunks: u32, summary: Vec<u8>) {
             let blob = BlobId::from_octets([9; 12]);
-            let message = Message { blob, prefix: prefix.clone(), content_size: size, chunks, summary: summary.clone() };
-            prop_assert_eq!(decode_message(blob, &encode_message(&prefix, size, chunks, &summary)), Ok(message));
+            let content = if variant { BlobId::from_octets([8; 12]) } else { blob };
+            let message = Message { blob, content, prefix, content_size, chunks, summary };
+            prop_assert_eq!(decode_message(blob, &encode_message(&message)), Ok(message));
         }
 
         #[test]
@@ -373,6 +308,95 @@ mod tests {
             let id = MailboxId::INBOX;
             let _ = (decode_mailbox(id, &octets), decode_entry(Uid::MIN, &octets), decode_folders(&octets));
             let _ = (decode_change(&octets), decode_message(BlobId::from_octets([0; 12]), &octets), decode_usage(&octets));
+            for octets in [octets.clone(), [vec![VERSION], octets].concat()] {
+                let (item, hold) = (QueueId::from_octets([0; 12]), HoldId::from_octets([0; 12]));
+                let _ = (decode_queue_item(item, &octets), decode_hold(hold, &octets), decode_slice(&octets));
+                let _ = (decode_trace(&octets), decode_delivery(&octets), decode_audit(&octets));
+                let _ = (decode_audit_head(&octets), decode_number(&octets));
+            }
+        }
+
+        #[test]
+        fn slices_round_trip(accounts in proptest::collection::btree_map(1u32.., (1u32..4, 0usize..2, 0u8..32, proptest::option::of(0u64..9)), 0..40)) {
+            let target = |(account, (mailbox, form, bits, quota)): (&u32, &(u32, usize, u8, Option<u64>))| Target {
+                form: *form,
+                origin: if *bits > 15 { Origin::Monitor } else { Origin::Ordinary },
+                via: GroupId::new(u32::from(*bits)),
+                quota: *quota,
+                ..Target::new(
+                    AccountId::new(*account).unwrap(),
+                    MailboxId::new(*mailbox).unwrap(),
+                    Flags { system: SystemFlags::from_bits(*bits), keywords: vec![] },
+                )
+            };
+            let slice = Slice {
+                internal_date: Timestamp::from_millis(7),
+                reverse_path: ReversePath::Null,
+                shapes: vec![Shape { blob: BlobId::from_octets([1; 12]), size: 5 }; 2],
+                targets: accounts.iter().map(target).collect(),
+            };
+            let mut decoded = decode_slice(&encode_slice(&slice)).unwrap();
+            decoded.targets.sort_by_key(|target| target.account);
+            prop_assert_eq!(decoded, slice);
+        }
+
+        #[test]
+        fn traces_round_trip(record: Vec<u8>, terms: Vec<[u8; 9]>, accounts in proptest::collection::btree_set(1u32.., 0..40)) {
+            let ordinary: Vec<AccountId> = accounts.into_iter().filter_map(AccountId::new).collect();
+            let monitors = ordinary.iter().take(2).copied().collect();
+            let entry = TraceEntry { record, terms, ordinary, monitors };
+            let value = encode_trace(&entry);
+            prop_assert_eq!(trace_record(&value), Ok(&entry.record[..]));
+            prop_assert_eq!(decode_trace(&value), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn queue_items_round_trip() {
+        let (account, mailbox) = (AccountId::new(3).unwrap(), MailboxId::INBOX);
+        let recipient = Address::parse("\"a b\"@far.test").unwrap();
+        for kind in [
+            QueueKind::Remote(recipient.clone()),
+            QueueKind::Full(Target { quota: Some(9), ..Target::new(account, mailbox, Flags::default()) }),
+        ] {
+            for reverse_path in [ReversePath::Null, ReversePath::Address(recipient.clone())] {
+                let item = QueueItem {
+                    id: QueueId::from_octets([3; 12]),
+                    blob: BlobId::from_octets([1; 12]),
+                    transaction: BlobId::from_octets([2; 12]),
+                    kind: kind.clone(),
+                    reverse_path,
+                    created: Timestamp::from_millis(5),
+                    due: Timestamp::from_millis(6),
+                    attempts: 7,
+                    note: "busy".to_owned(),
+                };
+                assert_eq!(decode_queue_item(item.id, &encode_queue_item(&item)), Ok(item));
+            }
+        }
+    }
+
+    #[test]
+    fn held_messages_round_trip() {
+        let at = Timestamp::from_millis(5);
+        let decision =
+            |finished| Decision { accepted: true, by: "dave".to_owned(), at, text: "ok".to_owned(), finished };
+        for state in [HoldState::Pending, HoldState::Decided(decision(None)), HoldState::Decided(decision(Some(at)))] {
+            for (kind, expires) in HoldKind::ALL.into_iter().zip([None, Some(at), None]) {
+                let held = Held {
+                    id: HoldId::from_octets([3; 12]),
+                    organisation: OrganisationId::new(9).unwrap(),
+                    kind,
+                    blob: BlobId::from_octets([1; 12]),
+                    transaction: BlobId::from_octets([2; 12]),
+                    state: state.clone(),
+                    created: at,
+                    expires,
+                    size: 77,
+                    data: b"{}".to_vec(),
+                };
+                assert_eq!(decode_hold(held.id, &encode_hold(&held)), Ok(held));
+            }
         }
     }
 
