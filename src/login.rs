@@ -23,7 +23,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::directory::{Account, Directory, ScramVerifier};
+use crate::directory::{Account, Credentials, Directory, ScramVerifier};
 use crate::mail::{AccountId, Address};
 
 /// Why nobody is logged in.
@@ -31,6 +31,8 @@ use crate::mail::{AccountId, Address};
 pub enum LoginFailure {
     /// Unknown account or wrong password; the two are not told apart.
     BadCredentials,
+    /// The right password of an account that is frozen.
+    Disabled,
     /// Could not be decided now.
     Unavailable,
 }
@@ -40,6 +42,13 @@ pub enum LoginFailure {
 pub struct Login {
     /// The account as it was when it logged in.
     pub account: Arc<Account>,
+}
+
+impl Login {
+    /// The login, unless the account is frozen: told only to who has proved to be its owner (policy semantics §17).
+    pub fn admitted(self) -> Result<Self, LoginFailure> {
+        if self.account.state.is_active() { Ok(self) } else { Err(LoginFailure::Disabled) }
+    }
 }
 
 /// Checks credentials. One for the process.
@@ -68,7 +77,7 @@ impl Authenticator {
     }
 
     fn with_salt_key(salt_key: [u8; 32]) -> Result<Self, LoginFailure> {
-        let (nobody, _) = hash_password(&STANDARD.encode(random::<32>()?))?;
+        let Credentials { password: nobody, .. } = hash_password(&STANDARD.encode(random::<32>()?))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             cache_key: random()?,
@@ -85,19 +94,18 @@ impl Authenticator {
     pub async fn password(&self, directory: &Directory, name: &str, password: &str) -> Result<Login, LoginFailure> {
         let password = prepare(password);
         let account = directory.login(name);
-        let Some(account) = account else {
+        let Some((account, stored)) = account.and_then(|a| Some((a, &a.credentials.as_ref()?.password))) else {
             self.verify(self.nobody.clone(), password).await?;
             return Err(LoginFailure::BadCredentials);
         };
-        let good = self.keyed_hash(account, &password);
-        if self.is_cached(account.id, &good) {
-            return Ok(Login { account: account.clone() });
+        let good = self.keyed_hash(account.id, stored, &password);
+        if !self.is_cached(account.id, &good) {
+            if !self.verify(stored.as_str().into(), password).await? {
+                return Err(LoginFailure::BadCredentials);
+            }
+            self.remember(account.id, good);
         }
-        if !self.verify(account.password.as_str().into(), password).await? {
-            return Err(LoginFailure::BadCredentials);
-        }
-        self.remember(account.id, good);
-        Ok(Login { account: account.clone() })
+        Login { account: account.clone() }.admitted()
     }
 
     /// The SCRAM verifier for a name; for an unknown one a made-up verifier, always the same for the same name, under
@@ -105,8 +113,10 @@ impl Authenticator {
     ///
     /// The login counts once the client's proof has been checked against the verifier, not before.
     pub fn scram_verifier(&self, directory: &Directory, name: &str) -> (ScramVerifier, Option<Login>) {
-        if let Some(account) = directory.login(name) {
-            return (account.scram.clone(), Some(Login { account: account.clone() }));
+        if let Some(account) = directory.login(name)
+            && let Some(credentials) = &account.credentials
+        {
+            return (credentials.scram.clone(), Some(Login { account: account.clone() }));
         }
         let key = Address::parse(name).map_or_else(|_| name.to_owned(), |a| a.key().as_str().to_owned());
         let part = |label: &[u8]| hmac(&self.salt_key, &[label, key.as_bytes()]);
@@ -129,10 +139,10 @@ impl Authenticator {
             .map_err(|_| LoginFailure::Unavailable)
     }
 
-    fn keyed_hash(&self, account: &Account, password: &str) -> [u8; 32] {
-        let id = account.id.number().to_be_bytes();
+    fn keyed_hash(&self, account: AccountId, stored: &str, password: &str) -> [u8; 32] {
+        let id = account.number().to_be_bytes();
         // The stored hash is hashed first, so that where it ends and the password begins is certain.
-        hmac(&self.cache_key, &[&id, &Sha256::digest(&account.password), password.as_bytes()])
+        hmac(&self.cache_key, &[&id, &Sha256::digest(stored), password.as_bytes()])
     }
 
     fn is_cached(&self, id: AccountId, good: &[u8; 32]) -> bool {
@@ -156,17 +166,17 @@ impl fmt::Debug for Authenticator {
 }
 
 /// What is stored for a new password: the Argon2id PHC string and the SCRAM verifier. Blocks for some 20 ms.
-pub fn hash_password(password: &str) -> Result<(String, ScramVerifier), LoginFailure> {
+pub fn hash_password(password: &str) -> Result<Credentials, LoginFailure> {
     let password = prepare(password);
     let salt: [u8; SALT_OCTETS] = random()?;
     let hash = argon2()
         .and_then(|a| a.hash_password_with_salt(password.as_bytes(), &salt).ok())
         .ok_or(LoginFailure::Unavailable)?;
-    Ok((hash.to_string(), scram(&password, random()?)))
+    Ok(Credentials { password: hash.to_string(), scram: scram(&password, random()?) })
 }
 
-/// A file of 32 random octets that only we may read; made if it is not there.
-fn secret_file(path: &Path) -> io::Result<[u8; 32]> {
+/// A file of 32 random octets that only we may read; made if it is not there. Blocks.
+pub fn secret_file(path: &Path) -> io::Result<[u8; 32]> {
     match std::fs::read(path) {
         Ok(octets) => octets.try_into().map_err(|_| io::Error::other(format!("{} is damaged", path.display()))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -257,33 +267,16 @@ const MAX_WAITING: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::{AccountState, Alias, Change, DomainRecord, change};
-    use crate::mail::{AliasId, Domain, DomainId, Timestamp};
-
-    const NOW: Timestamp = Timestamp::from_millis(0);
+    use crate::directory::{AccountState, Change, change, fixture};
 
     fn account(password: &str) -> Account {
-        let (password, scram) = hash_password(password).unwrap();
-        Account {
-            id: AccountId::new(1).unwrap(),
-            address: Address::parse("alice@corp.test").unwrap(),
-            state: AccountState::Active,
-            password,
-            scram,
-            created: NOW,
-        }
+        let credentials = Some(Box::new(hash_password(password).unwrap()));
+        Account { credentials, ..fixture::account(1, "alice@corp.test") }
     }
 
     fn directory(password: &str) -> Directory {
-        let domain =
-            DomainRecord { id: DomainId::new(1).unwrap(), name: Domain::parse("corp.test").unwrap(), created: NOW };
-        let alias = Alias {
-            id: AliasId::new(1).unwrap(),
-            address: Address::parse("a.liu@corp.test").unwrap(),
-            account: AccountId::new(1).unwrap(),
-        };
-        let changes = [Change::AddDomain(domain), Change::PutAccount(account(password)), Change::AddAlias(alias)];
-        change::apply_all(&Directory::default(), &changes).unwrap().0
+        let directory = fixture::corp(&["alice@corp.test"], &[("a.liu@corp.test", 1)], None);
+        with_password(&directory, password)
     }
 
     fn with_password(directory: &Directory, password: &str) -> Directory {
@@ -325,12 +318,26 @@ mod tests {
         assert!(authenticator.password(&after, "alice@corp.test", "new").await.is_ok());
         // The same password with another salt is another hash, so it is not taken from memory either.
         let again = with_password(&after, "new");
-        assert!(
-            !authenticator.is_cached(
-                AccountId::new(1).unwrap(),
-                &authenticator.keyed_hash(again.accounts().next().unwrap(), "new")
-            )
-        );
+        let stored = again.accounts().next().unwrap().credentials.clone().unwrap().password;
+        assert!(!authenticator.is_cached(
+            AccountId::new(1).unwrap(),
+            &authenticator.keyed_hash(AccountId::new(1).unwrap(), &stored, "new")
+        ));
+    }
+
+    #[tokio::test]
+    async fn frozen_account_is_told_so_only_with_the_right_password() {
+        let authenticator = Authenticator::new().unwrap();
+        let frozen = Account { state: AccountState::Frozen, ..account("secret") };
+        let directory = change::apply(&directory("secret"), &Change::PutAccount(frozen)).unwrap().0;
+        for (row, password, want) in
+            [("A07", "secret", LoginFailure::Disabled), ("A08", "wrong", LoginFailure::BadCredentials)]
+        {
+            let failure = authenticator.password(&directory, "alice@corp.test", password).await.unwrap_err();
+            assert_eq!(failure, want, "{row}");
+        }
+        let (_, login) = authenticator.scram_verifier(&directory, "alice@corp.test");
+        assert_eq!(login.unwrap().admitted().unwrap_err(), LoginFailure::Disabled);
     }
 
     #[tokio::test]
@@ -368,7 +375,7 @@ mod tests {
         let one = Authenticator::open(dir.path()).unwrap();
         let after_restart = Authenticator::open(dir.path()).unwrap();
         let (known, login) = one.scram_verifier(&directory, "A.Liu@corp.test");
-        assert_eq!(login.unwrap().account.scram, known);
+        assert_eq!(login.unwrap().account.credentials.clone().unwrap().scram, known);
         let (unknown, login) = one.scram_verifier(&directory, "bob@corp.test");
         assert!(login.is_none());
         assert_eq!(unknown.iterations, known.iterations);
