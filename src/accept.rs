@@ -1,9 +1,30 @@
 //! The one way in: a message being received and its envelope become a committed plan. SMTP DATA, BDAT and IMAP APPEND
 //! all end here.
 
-use crate::mail::{BlobId, Timestamp};
+mod aftermath;
+mod assemble;
+mod desk;
+mod generate;
+mod held;
+mod judge;
+mod letter;
+pub mod record;
+pub mod release;
+
+pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
+pub use desk::Desk;
+pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
+use judge::Source;
+pub use letter::{Letter, Origin, Recipient, evidence};
+
+use crate::directory::Directory;
+use crate::mail::{AccountId, BlobId, EnhancedCode, ReversePath, Timestamp};
+use crate::policy::{Reason, Verdict};
 use crate::proto::message::Scanner;
-use crate::store::{self, Placed, Staging, Store, Target};
+use crate::proto::message::compose::{Failure, Reported};
+use crate::store::{
+    self, Delivered, Delivery, Form, NewHold, NewQueueItem, Staging, StateKey, Store, Target, TraceWrite, WhenFull,
+};
 
 /// A message on its way in: staged and scanned as its octets come.
 #[derive(Debug)]
@@ -39,18 +60,166 @@ impl Incoming {
         self.scanner.header()
     }
 
-    /// Commits the message to its mailboxes; `prefix` is the header fields that stand before the content. On `Ok`
-    /// it is on disk and in every target.
-    pub async fn commit(
-        self,
-        store: &Store,
-        prefix: Vec<u8>,
-        internal_date: Timestamp,
-        targets: Vec<Target>,
-    ) -> Result<Vec<Placed>, store::Error> {
-        let summary = self.scanner.finish(&prefix);
-        let header = summary.root.header.1;
-        let (content, summary) = (self.staging.finish(), summary.encode());
-        store.deliver(store::Delivery { content, prefix, summary, header, internal_date, targets }).await
+    /// Octets `from..to` of the content so far are appended to `out`.
+    pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
+        self.staging.read(from, to, out).await
+    }
+
+    /// Commits the message with all that follows from it: on `Ok` it is on disk (see [`Store::deliver`]).
+    pub async fn commit(self, store: &Store, acceptance: Acceptance) -> Result<Delivered, store::Error> {
+        let prefixes: Vec<&[u8]> = acceptance.prefixes.iter().map(Vec::as_slice).collect();
+        let summaries = self.scanner.finish_forms(&prefixes);
+        let header = summaries.first().map_or(0, |summary| summary.root.header.1);
+        let forms = acceptance.prefixes.into_iter().zip(summaries);
+        let delivery = Delivery {
+            content: self.staging.finish(),
+            header,
+            internal_date: acceptance.internal_date,
+            reverse_path: acceptance.reverse_path,
+            forms: forms.map(|(prefix, summary)| Form { prefix, summary: summary.encode() }).collect(),
+            targets: acceptance.targets,
+            when_full: acceptance.when_full,
+            queue: acceptance.queue,
+            holds: acceptance.holds,
+            trace: acceptance.trace,
+            extra: acceptance.extra,
+        };
+        store.deliver(delivery).await
+    }
+}
+
+/// What became of an accepted message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Accounts that have it, or get it from the slices that wait.
+    pub accounts: usize,
+    /// Copies for other hosts.
+    pub remote: usize,
+    /// Parts that wait for approval.
+    pub held: usize,
+}
+
+/// Why a message is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// By a decision.
+    Verdict(Verdict),
+    /// It could not be stored.
+    Store(store::Error),
+}
+
+impl From<store::Error> for Refused {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Accepts a letter whose recipients stand: on `Ok` everything that it promises is on disk (policy semantics §19).
+/// `failed`: recipients of the same transaction that depended on a claim which is not true.
+pub async fn accept(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    incoming: Incoming,
+    failed: &[Recipient],
+) -> Result<Accepted, Refused> {
+    let mut parts = assemble(desk, letter, &Source::Incoming(&incoming)).await?;
+    let acceptance = Acceptance {
+        reverse_path: answerable(letter),
+        prefixes: std::mem::take(&mut parts.prefixes),
+        internal_date: letter.now,
+        targets: std::mem::take(&mut parts.targets),
+        when_full: parts.when_full,
+        queue: std::mem::take(&mut parts.queue),
+        holds: std::mem::take(&mut parts.holds),
+        trace: Some(std::mem::take(&mut parts.trace)),
+        extra: std::mem::take(&mut parts.extra),
+    };
+    let accepted = Accepted {
+        accounts: parts.plan.local.len(),
+        remote: parts.plan.remote.len(),
+        held: parts.held.iter().filter(|held| !matches!(held.reason, HeldReason::Copy { .. })).count(),
+    };
+    incoming.commit(&desk.store, acceptance).await?;
+    if let Some(refused) = parts.outcome.refused {
+        return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(refused.text.map(Into::into)))));
+    }
+    aftermath::follow_up(desk, letter, &parts, &Source::Stored(letter.id), failed).await;
+    Ok(accepted)
+}
+
+/// The reverse-path for what fails later: null if a report could hit a bystander (policy semantics §3.2).
+fn answerable(letter: &Letter<'_>) -> ReversePath {
+    if letter.sender.is_answerable() { letter.sender.reverse_path.clone() } else { ReversePath::Null }
+}
+
+/// Tells of a message that found no room for as long as it was tried: the managers of the group, or else the sender, whose
+/// reverse-path is null if it must not be answered (policy semantics §6.5).
+pub async fn tell_undelivered(
+    desk: &Desk,
+    directory: &Directory,
+    item: &store::QueueItem,
+    target: &Target,
+) -> Result<(), store::Error> {
+    let blob = item.blob;
+    let header = desk.store.read(move |reader| reader.message(blob)).await?.prefix;
+    let Some(account) = directory.account(target.account) else { return Ok(()) };
+    let full = Failure::Other { status: EnhancedCode::new(5, 2, 2), text: "Mailbox full" };
+    let reported = [Reported::failed(&account.address, full)];
+    let Some(group) = target.via.and_then(|id| directory.group(id)) else {
+        let ReversePath::Address(to) = &item.reverse_path else { return Ok(()) };
+        return aftermath::report(desk, directory, to, &reported, item.created, &header).await;
+    };
+    let managers: Vec<AccountId> = match group.managers.as_slice() {
+        [] => directory.group_organisation(group.id).and_then(|o| directory.active_admin(o)).map(|a| a.id),
+        _ => None,
+    }
+    .into_iter()
+    .chain(group.managers.iter().copied())
+    .collect();
+    for manager in managers.iter().filter_map(|id| directory.account(*id)) {
+        let to = &manager.address;
+        aftermath::report(desk, directory, to, &reported, item.created, &header).await?;
+    }
+    Ok(())
+}
+
+/// What is to become of a message; the parts are those of [`Delivery`].
+#[derive(Debug)]
+pub struct Acceptance {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// For each form of the message, the header fields that stand before the content. The first is the message as
+    /// accepted.
+    pub prefixes: Vec<Vec<u8>>,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// Mailboxes that get it.
+    pub targets: Vec<Target>,
+    /// What happens when one is full.
+    pub when_full: WhenFull,
+    /// Copies for other hosts.
+    pub queue: Vec<NewQueueItem>,
+    /// Parts that wait for a decision.
+    pub holds: Vec<NewHold>,
+    /// What is kept of it for those who look for it later.
+    pub trace: Option<TraceWrite>,
+    /// State that changes with it.
+    pub extra: Vec<(StateKey, Vec<u8>)>,
+}
+
+impl Acceptance {
+    /// The message as it is, for these mailboxes alone: APPEND.
+    pub fn append(internal_date: Timestamp, targets: Vec<Target>) -> Self {
+        Self {
+            reverse_path: ReversePath::Null,
+            prefixes: vec![Vec::new()],
+            internal_date,
+            targets,
+            when_full: WhenFull::Refuse,
+            queue: Vec::new(),
+            holds: Vec::new(),
+            trace: None,
+            extra: Vec::new(),
+        }
     }
 }

@@ -1,0 +1,398 @@
+//! From a letter to what one commit writes: expansion, the plan, then forms, mailboxes, queue items, held parts and the
+//! trace (policy semantics §19).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::desk::Desk;
+use super::held::{HeldPart, Reason, StoredDelivery};
+use super::judge::{Judgement, Source, Step, judge};
+use super::letter::Letter;
+use super::record;
+use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
+use crate::mail::srs::{self, Rewritten};
+use crate::mail::{
+    AccountId, Address, AddressKey, Flags, ForwardPath, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
+    Timestamp,
+};
+use crate::policy::group;
+use crate::proto::message::compose::{self, MonitorFacts, header_field, monitor_block};
+use crate::proto::message::header;
+use crate::routing::rules::{self, Copy, Outcome};
+use crate::routing::{self, Expansion, Folder, Local, Plan, Remote, Return, Via};
+use crate::store::{self, HoldKind, NewHold, NewQueueItem, Origin, StateKey, Target, TraceWrite, WhenFull};
+
+/// What a commit writes of a letter beside its content.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// For each form the fields that stand before the content; the first is the message as accepted.
+    pub prefixes: Vec<Vec<u8>>,
+    /// Mailboxes that get it.
+    pub targets: Vec<Target>,
+    /// What happens when one is full.
+    pub when_full: WhenFull,
+    /// Copies for other hosts.
+    pub queue: Vec<NewQueueItem>,
+    /// Parts that wait for a decision.
+    pub holds: Vec<NewHold>,
+    /// What those wait for.
+    pub held: Vec<HeldPart>,
+    /// What is kept for those who look for it later.
+    pub trace: TraceWrite,
+    /// State that changes with it.
+    pub extra: Vec<(StateKey, Vec<u8>)>,
+    /// Who gets what, for what follows the commit.
+    pub plan: Plan,
+    /// What stays closed, for partial notices.
+    pub expansion: Expansion,
+    /// What mail rules said.
+    pub outcome: Outcome,
+    /// Monitor copies in the form of a report, which are messages of their own: made after the commit.
+    pub reports: Vec<Copy>,
+}
+
+/// Makes the parts of a letter whose recipients stand.
+pub async fn assemble(desk: &Desk, letter: &Letter<'_>, source: &Source<'_>) -> Result<Parts, store::Error> {
+    let addressed: Vec<_> = letter.recipients.iter().map(|r| r.addressed.clone()).collect();
+    let expansion = routing::expand(letter.directory, letter.sender, &addressed);
+    let sole = matches!(letter.recipients, [only] if matches!(only.addressed, routing::Addressed::Account { .. }));
+    let when_full = if sole { WhenFull::Refuse } else { WhenFull::Queue };
+    let mut parts = assemble_expansion(desk, letter, source, expansion, Step::Arriving).await?;
+    parts.when_full = when_full;
+    parts.trace = record::accepted(letter, &parts);
+    Ok(parts)
+}
+
+/// The same for what a release has expanded; without a trace.
+pub async fn assemble_expansion(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    source: &Source<'_>,
+    expansion: Expansion,
+    step: Step<'_>,
+) -> Result<Parts, store::Error> {
+    let Judgement { outcome, expansion, facts } = judge(desk, letter, source, expansion, step).await?;
+    let plan = match outcome.refused {
+        Some(_) => Plan::default(),
+        None => routing::plan(letter.directory, letter.sender, &facts, &expansion.deliveries),
+    };
+    let parts = Parts { when_full: WhenFull::Queue, outcome, plan, expansion, ..Parts::default() };
+    let mut assembler = Assembler { desk, letter, forms: HashMap::new(), parts };
+    assembler.form(Vec::new());
+    assembler.deliveries().await?;
+    assembler.copies().await?;
+    if assembler.parts.outcome.refused.is_none() {
+        assembler.moderation().await?;
+        assembler.rule_holds().await?;
+        assembler.quarantine().await?;
+    }
+    Ok(assembler.parts)
+}
+
+/// Where the message has been forwarded from (policy semantics §11.2).
+pub(super) fn delivered_to(header: &[u8]) -> Vec<AddressKey> {
+    header::fields(header)
+        .filter(|field| field.is(b"Delivered-To"))
+        .filter_map(|field| Address::parse(std::str::from_utf8(&field.value()).ok()?.trim()).ok())
+        .map(|address| address.key())
+        .take(MAX_DELIVERED_TO)
+        .collect()
+}
+
+struct Assembler<'a> {
+    desk: &'a Desk,
+    letter: &'a Letter<'a>,
+    /// Lines in front of the message, and the form that has them.
+    forms: HashMap<Vec<u8>, usize>,
+    parts: Parts,
+}
+
+impl Assembler<'_> {
+    /// The form with these lines in front.
+    fn form(&mut self, lines: Vec<u8>) -> usize {
+        if let Some(form) = self.forms.get(&lines) {
+            return *form;
+        }
+        let form = self.parts.prefixes.len();
+        self.parts.prefixes.push([&lines, self.letter.prefix].concat());
+        self.forms.insert(lines, form);
+        form
+    }
+
+    /// The copies of the plan, here and elsewhere.
+    async fn deliveries(&mut self) -> Result<(), store::Error> {
+        let plan = std::mem::take(&mut self.parts.plan);
+        self.parts.targets.reserve(plan.local.len());
+        for local in &plan.local {
+            self.local(local).await?;
+        }
+        for remote in &plan.remote {
+            self.remote(remote).await?;
+        }
+        self.parts.plan = plan;
+        Ok(())
+    }
+
+    async fn local(&mut self, local: &Local) -> Result<(), store::Error> {
+        let Some(account) = self.letter.directory.account(local.account) else { return Ok(()) };
+        let form = self.form_of(&local.forwarded_by, local.delivery);
+        let mailbox = match local.folder {
+            Folder::Inbox => MailboxId::INBOX,
+            Folder::Junk => self.desk.junk(local.account).await?,
+        };
+        let via = match local.via {
+            Via::Group(group) => Some(group),
+            Via::Direct | Via::Postmaster | Via::CatchAll => None,
+        };
+        self.parts.targets.push(Target {
+            account: local.account,
+            mailbox,
+            flags: Flags::default(),
+            form,
+            origin: Origin::Ordinary,
+            via,
+            quota: quota(account),
+        });
+        Ok(())
+    }
+
+    async fn remote(&mut self, remote: &Remote) -> Result<(), store::Error> {
+        let form = self.form_of(&remote.forwarded_by, remote.delivery);
+        let reverse_path = match &remote.reverse_path {
+            Return::Sender => self.letter.sender.reverse_path.clone(),
+            Return::Rewritten(domain) => self.rewritten(domain).await?,
+            Return::Managers(group) => self.managers(*group),
+        };
+        self.parts.queue.push(NewQueueItem { form, reverse_path, recipient: remote.to.clone() });
+        Ok(())
+    }
+
+    /// The form with the fields that forwards and rules put in front.
+    fn form_of(&mut self, forwarded_by: &[AccountId], delivery: usize) -> usize {
+        if forwarded_by.is_empty() && self.parts.outcome.tags.is_empty() {
+            return 0;
+        }
+        let mut lines = delivered_to_lines(self.letter.directory, forwarded_by);
+        for (name, value) in self.parts.outcome.tags_of(delivery) {
+            lines.extend(header_field(name, value).unwrap_or_default());
+        }
+        self.form(lines)
+    }
+
+    /// One copy for each monitor (policy semantics §13.5). A failure delays nobody, unless a rule wants no acceptance
+    /// without the copy.
+    async fn copies(&mut self) -> Result<(), store::Error> {
+        let mut copies = self.parts.outcome.copies.clone();
+        copies.retain(|copy| copy.is_made(&self.parts.plan));
+        for copy in copies {
+            let made = match copy.to {
+                Some(to) => self.copy(&copy, to).await,
+                None => Err(store::Error::NotFound),
+            };
+            match made {
+                Ok(()) => {}
+                Err(error) if copy.is_required => return Err(error),
+                Err(error) => {
+                    tracing::error!(id = %self.letter.id, monitor = %copy.monitor, %error, "monitor copy is undelivered");
+                    let reason = Reason::Copy { monitor: copy.monitor, rules: copy.rules.clone() };
+                    let organisation = self.letter.directory.account_organisation(copy.monitor);
+                    self.hold(HoldKind::Quarantine, reason, Vec::new(), organisation, None).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, copy: &Copy, to: AccountId) -> Result<(), store::Error> {
+        if copy.form == CopyForm::Report {
+            self.parts.reports.push(copy.clone());
+            return Ok(());
+        }
+        let mailbox = match &copy.folder {
+            None => MailboxId::INBOX,
+            Some(name) => self.desk.folder(to, name).await?,
+        };
+        let form = self.form(monitor_lines(self.letter, copy));
+        let target = Target { form, origin: Origin::Monitor, ..Target::new(to, mailbox, Flags::default()) };
+        self.parts.targets.push(target);
+        Ok(())
+    }
+
+    /// Groups that wait for their moderators (policy semantics §9).
+    async fn moderation(&mut self) -> Result<(), store::Error> {
+        if self.parts.outcome.moderation_ended.is_some() {
+            return Ok(());
+        }
+        for held in self.parts.expansion.held.clone() {
+            let Some(group) = self.letter.directory.group(held.group) else { continue };
+            let reason = Reason::Group { group: held.group, addressed: held.addressed };
+            let approvers = group::moderators(self.letter.directory, group);
+            let organisation = self.letter.directory.group_organisation(group.id);
+            self.hold(HoldKind::Moderation, reason, approvers, organisation, Some(MODERATION)).await?;
+        }
+        Ok(())
+    }
+
+    /// Parts that wait for an approver whom a rule names (policy semantics §13.4).
+    async fn rule_holds(&mut self) -> Result<(), store::Error> {
+        for held in self.parts.outcome.held.clone() {
+            let reason = Reason::Rule {
+                rule: held.position.rule,
+                priority: held.position.priority,
+                part: self.receivers(&held.part),
+                is_whole: held.part.is_whole,
+                releases_at_timeout: held.outcome == HoldOutcome::Release,
+                copies: held.copies,
+                forwards: held.forwards,
+            };
+            let organisation = self.letter.directory.rule(held.position.rule).map(|r| r.organisation);
+            let patience = Duration::from_secs(u64::from(held.timeout_hours) * 3600);
+            self.hold(HoldKind::Approval, reason, held.approvers, organisation, Some(patience)).await?;
+        }
+        Ok(())
+    }
+
+    /// Parts that wait for an admin (policy semantics §13.4).
+    async fn quarantine(&mut self) -> Result<(), store::Error> {
+        for part in self.parts.outcome.quarantined.clone() {
+            let Some(rule) = self.letter.directory.rule(part.rule) else { continue };
+            let reason = Reason::Rule {
+                rule: rule.id,
+                priority: rule.priority,
+                part: self.receivers(&part.part),
+                is_whole: part.part.is_whole,
+                releases_at_timeout: false,
+                copies: Vec::new(),
+                forwards: Vec::new(),
+            };
+            self.hold(HoldKind::Quarantine, reason, Vec::new(), Some(rule.organisation), None).await?;
+        }
+        Ok(())
+    }
+
+    fn receivers(&self, part: &rules::Part) -> Vec<StoredDelivery> {
+        let deliveries = &self.parts.expansion.deliveries;
+        part.deliveries.iter().filter_map(|place| deliveries.get(*place)).map(StoredDelivery::of).collect()
+    }
+
+    /// SRS (policy semantics §11.3); an address too long for it is stored under a token.
+    async fn rewritten(&mut self, domain: &crate::mail::Domain) -> Result<ReversePath, store::Error> {
+        let (path, now) = (&self.letter.sender.reverse_path, self.letter.now);
+        match (srs::rewrite(path, domain, &self.desk.srs, now), path) {
+            (Rewritten::Path(path), _) => Ok(path),
+            (Rewritten::NeedsToken, ReversePath::Null) => Ok(ReversePath::Null),
+            (Rewritten::NeedsToken, ReversePath::Address(address)) => {
+                let token = self.letter.id.to_string();
+                let made = srs::token_address(&token, domain, &self.desk.srs, now);
+                let (Ok(made), Some(key)) = (made, StateKey::new(token_key(&token))) else {
+                    return Ok(ReversePath::Null);
+                };
+                self.parts.extra.push((key, address.to_string().into_bytes()));
+                Ok(ReversePath::Address(made))
+            }
+        }
+    }
+
+    /// Failures of copies to external members go to the managers (policy semantics §6.5).
+    fn managers(&self, group: GroupId) -> ReversePath {
+        let domain = self.letter.directory.group(group).and_then(|g| g.address.domain());
+        let address = domain.and_then(|d| srs::bounce_address(group, d, &self.desk.srs, self.letter.now).ok());
+        address.map_or(ReversePath::Null, ReversePath::Address)
+    }
+
+    /// A part that waits, with a copy in the Approvals folder of each who may decide.
+    async fn hold(
+        &mut self,
+        kind: HoldKind,
+        reason: Reason,
+        approvers: Vec<AccountId>,
+        organisation: Option<OrganisationId>,
+        patience: Option<Duration>,
+    ) -> Result<(), store::Error> {
+        let Some(organisation) = organisation else { return Ok(()) };
+        for approver in &approvers {
+            let copies = |t: &Target| t.account == *approver && t.origin == Origin::Monitor;
+            if self.parts.targets.iter().any(copies) {
+                continue;
+            }
+            for name in [APPROVE, REFUSE] {
+                if let Ok(name) = MailboxName::parse(name) {
+                    self.desk.folder(*approver, &name).await?;
+                }
+            }
+            let Ok(name) = MailboxName::parse(APPROVALS) else { continue };
+            let mailbox = self.desk.folder(*approver, &name).await?;
+            self.parts
+                .targets
+                .push(Target { origin: Origin::Monitor, ..Target::new(*approver, mailbox, Flags::default()) });
+        }
+        let held = HeldPart::new(self.letter, reason, approvers);
+        let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
+        let expires = patience.map(|patience| {
+            let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+            Timestamp::from_millis(self.letter.now.millis().saturating_add(patience))
+        });
+        self.parts.holds.push(NewHold {
+            form: 0,
+            organisation,
+            kind,
+            expires,
+            data: held.encode(),
+            limit: Some(limit.unwrap_or(HOLD_LIMIT)),
+        });
+        self.parts.held.push(held);
+        Ok(())
+    }
+}
+
+/// The state row that keeps what a token of a rewritten reverse-path stands for.
+pub fn token_key(token: &str) -> String {
+    format!("srs/{token}")
+}
+
+/// What an account may store.
+fn quota(account: &Account) -> Option<u64> {
+    Some(account.settings().quota).filter(|quota| *quota > 0)
+}
+
+/// One Delivered-To for each forwarding account, the last one first (policy semantics §11.2).
+fn delivered_to_lines(directory: &Directory, by: &[AccountId]) -> Vec<u8> {
+    let addresses = by.iter().rev().filter_map(|id| directory.account(*id)).map(|a| &a.address);
+    addresses.map(|address| format!("Delivered-To: {address}\r\n")).collect::<String>().into_bytes()
+}
+
+/// The block in front of a monitor's copy.
+fn monitor_lines(letter: &Letter<'_>, copy: &Copy) -> Vec<u8> {
+    with_monitor_facts(letter, copy, monitor_block)
+}
+
+/// What a monitor is told of a message.
+pub(super) fn with_monitor_facts<T>(letter: &Letter<'_>, copy: &Copy, make: impl FnOnce(&MonitorFacts<'_>) -> T) -> T {
+    let directory = letter.directory;
+    let rules: Vec<&str> = copy.rules.iter().filter_map(|id| Some(&*directory.rule(*id)?.name)).collect();
+    let event = directory.account(copy.event.account).map(|account| match copy.event.role {
+        rules::Role::Sent => compose::Event::Sent(&account.address),
+        rules::Role::Received => compose::Event::Received(&account.address),
+    });
+    let events: Vec<compose::Event<'_>> = event.into_iter().collect();
+    let recipients: Vec<ForwardPath> =
+        letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).map(ForwardPath::Address).collect();
+    let reverse_path = &letter.sender.reverse_path;
+    make(&MonitorFacts { rules: &rules, events: &events, reverse_path, recipients: &recipients })
+}
+
+/// The folder that shows held messages to those who decide, and those into which they move them (policy semantics §9).
+pub const APPROVALS: &str = "Approvals";
+/// Moved here: accepted.
+pub const APPROVE: &str = "Approvals/Accept";
+/// Moved here: refused.
+pub const REFUSE: &str = "Approvals/Refuse";
+
+/// How long moderators have (policy semantics §9).
+const MODERATION: Duration = Duration::from_secs(72 * 3600);
+
+/// What an organisation may hold unless it says otherwise, in octets.
+const HOLD_LIMIT: u64 = 1 << 30;
+
+/// Delivered-To fields that are looked at: more hops than a message survives.
+const MAX_DELIVERED_TO: usize = 100;

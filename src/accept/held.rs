@@ -1,0 +1,174 @@
+//! Parts of a message that wait for somebody's decision, as they are kept with the held message (policy semantics §9,
+//! §13.4).
+
+use serde::{Deserialize, Serialize};
+
+use super::letter::{Letter, Origin};
+use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId};
+use crate::policy::sender::{self, Sender};
+use crate::proto::authres::AuthResults;
+use crate::proto::message::{decode_text, header};
+use crate::routing::rules::{Copy, Forwarding};
+use crate::routing::{Delivery, Receiver, Via};
+
+/// A part that waits, with all that its release needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPart {
+    /// Why it waits.
+    pub reason: Reason,
+    /// Who may decide.
+    pub approvers: Vec<AccountId>,
+    /// Who sent the message, as settled when it was accepted.
+    pub sender: StoredSender,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What email authentication found.
+    pub auth: AuthResults,
+    /// The authors.
+    pub from: Vec<Address>,
+    /// For people.
+    pub subject: String,
+    /// The recipients as given.
+    pub recipients: Vec<String>,
+    /// The sender has to be told of a refusal.
+    pub is_answerable: bool,
+}
+
+/// Why a part waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A moderated group: expanded when it is released.
+    Group {
+        /// Which.
+        group: GroupId,
+        /// The group that was addressed.
+        addressed: GroupId,
+    },
+    /// A mail rule: these receivers get it when it is released, and the rules after it go on.
+    Rule {
+        /// Which.
+        rule: RuleId,
+        /// Its place in the order of evaluation.
+        priority: u32,
+        /// Who gets it.
+        part: Vec<StoredDelivery>,
+        /// The sender's event is held as well.
+        is_whole: bool,
+        /// Nobody decides in time: it is released.
+        releases_at_timeout: bool,
+        /// Copies to make at the release.
+        copies: Vec<Copy>,
+        /// Further recipients at the release.
+        forwards: Vec<Forwarding>,
+    },
+    /// A monitor's copy that could not be written.
+    Copy {
+        /// Whose.
+        monitor: AccountId,
+        /// Which rules want it.
+        rules: Vec<RuleId>,
+    },
+}
+
+/// A delivery in its stored form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDelivery {
+    /// The account …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// … or the address elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// Through this group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
+    /// The plus detail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl StoredDelivery {
+    /// The stored form.
+    pub fn of(delivery: &Delivery) -> Self {
+        let (account, address) = match &delivery.to {
+            Receiver::Account(id) => (Some(*id), None),
+            Receiver::External(address) => (None, Some(address.clone())),
+        };
+        let group = match delivery.via {
+            Via::Group(id) => Some(id),
+            Via::Direct | Via::Postmaster | Via::CatchAll => None,
+        };
+        Self { account, address, group, detail: delivery.detail.clone() }
+    }
+
+    /// The delivery; `None` if it names nobody.
+    pub fn delivery(&self) -> Option<Delivery> {
+        let to = match (self.account, &self.address) {
+            (Some(id), _) => Receiver::Account(id),
+            (None, Some(address)) => Receiver::External(address.clone()),
+            (None, None) => return None,
+        };
+        Some(Delivery { to, via: self.group.map_or(Via::Direct, Via::Group), detail: self.detail.clone() })
+    }
+}
+
+/// A sender in its stored form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSender {
+    /// `None` for the null reverse-path.
+    pub reverse_path: Option<Address>,
+    /// The class with its identity.
+    pub origin: sender::Origin,
+}
+
+impl StoredSender {
+    /// The stored form.
+    pub fn of(sender: &Sender) -> Self {
+        let reverse_path = match &sender.reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Address(address) => Some(address.clone()),
+        };
+        Self { reverse_path, origin: sender.origin.clone() }
+    }
+
+    /// The sender.
+    pub fn sender(&self) -> Sender {
+        let reverse_path = self.reverse_path.clone().map_or(ReversePath::Null, ReversePath::Address);
+        Sender { reverse_path, origin: self.origin.clone() }
+    }
+}
+
+impl HeldPart {
+    /// A part of this letter.
+    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>) -> Self {
+        Self {
+            reason,
+            approvers,
+            sender: StoredSender::of(letter.sender),
+            origin: letter.origin.clone(),
+            auth: letter.auth.clone(),
+            from: letter.from.addresses.clone(),
+            subject: subject(letter.header),
+            recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
+            is_answerable: letter.sender.is_answerable(),
+        }
+    }
+
+    /// For the store.
+    pub fn encode(&self) -> Vec<u8> {
+        // Plain records with string keys: writing to memory cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// From the store; `None` if it is damaged.
+    pub fn decode(octets: &[u8]) -> Option<Self> {
+        serde_json::from_slice(octets).ok()
+    }
+}
+
+/// The subject for people: decoded, at most 200 characters.
+pub fn subject(header: &[u8]) -> String {
+    let Some(field) = header::find(header, "Subject") else { return String::new() };
+    decode_text(&field.value()).chars().filter(|c| !c.is_control()).take(200).collect()
+}

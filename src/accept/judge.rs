@@ -1,0 +1,186 @@
+//! Mail rules over a letter: reads content if a rule asks for it, and turns what the rules say into deliveries and facts
+//! for the plan (policy semantics §13).
+
+use std::collections::HashSet;
+
+use super::desk::Desk;
+use super::letter::Letter;
+use super::{Incoming, assemble};
+use crate::directory::Target;
+use crate::mail::{Address, BlobId, Domain};
+use crate::proto::message::inspect::Inspection;
+use crate::routing::rules::{self, Copy, Forwarding, Message, Outcome, Position, Stage};
+use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Receiver, Via};
+use crate::store;
+
+/// Where the content of a letter is.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// Staged.
+    Incoming(&'a Incoming),
+    /// In the store, under this id.
+    Stored(BlobId),
+}
+
+impl Source<'_> {
+    /// The first octets of the content, at most `limit`.
+    pub async fn read(&self, desk: &Desk, limit: u64) -> Result<Vec<u8>, store::Error> {
+        match self {
+            Source::Incoming(incoming) => {
+                let mut out = Vec::new();
+                incoming.read(0, limit, &mut out).await?;
+                Ok(out)
+            }
+            Source::Stored(blob) => {
+                let blob = *blob;
+                desk.store
+                    .read(move |reader| {
+                        let content = reader.message(blob)?.content;
+                        let mut out = Vec::new();
+                        reader.content(content, 0, limit, &mut out)?;
+                        Ok(out)
+                    })
+                    .await
+            }
+        }
+    }
+}
+
+/// How far a letter has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// At the end of data.
+    Arriving,
+    /// Moderators let it into a group.
+    Moderated,
+    /// An approver lets through what a rule held.
+    Released {
+        /// The rule's place.
+        after: Position,
+        /// The sender's event was held as well.
+        is_whole: bool,
+        /// Copies that waited for this.
+        copies: &'a [Copy],
+        /// Further recipients that did.
+        forwards: &'a [Forwarding],
+    },
+}
+
+/// What rules made of a letter.
+#[derive(Debug)]
+pub struct Judgement {
+    /// What they said.
+    pub outcome: Outcome,
+    /// The expansion with the deliveries that rules added.
+    pub expansion: Expansion,
+    /// For the plan.
+    pub facts: Facts,
+}
+
+/// Asks the rules.
+pub async fn judge(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    source: &Source<'_>,
+    expansion: Expansion,
+    step: Step<'_>,
+) -> Result<Judgement, store::Error> {
+    let addressed: Vec<Addressed> = letter.recipients.iter().map(|r| r.addressed.clone()).collect();
+    let forward_paths: Vec<Address> =
+        letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).collect();
+    let message = Message {
+        sender: letter.sender,
+        header_from: &letter.from.addresses,
+        addressed: &addressed,
+        forward_paths: &forward_paths,
+        awaits_moderators: !expansion.held.is_empty(),
+        size: letter.size,
+        header: letter.header,
+        now: letter.now,
+        stage: match step {
+            Step::Arriving => Stage::Arriving,
+            Step::Moderated => Stage::Moderated,
+            Step::Released { after, is_whole, .. } => Stage::Released { after, is_whole },
+        },
+    };
+    let directory = letter.directory;
+    let content = if rules::needs_content(directory, &message, &expansion.deliveries) {
+        // A content that cannot be read now must not decide anything: W67 of policy semantics.
+        let octets = source.read(desk, INSPECTED).await?;
+        let is_truncated = letter.size > INSPECTED;
+        let inspected = tokio::task::spawn_blocking(move || Inspection::of(&octets, is_truncated, Inspection::LIMIT));
+        Some(inspected.await.map_err(|_| store::Error::Unavailable)?)
+    } else {
+        None
+    };
+    let mut outcome = rules::evaluate(directory, &message, &expansion.deliveries, content.as_ref());
+    if let Step::Released { copies, forwards, .. } = step {
+        outcome.carry(copies, forwards);
+    }
+    let facts = Facts {
+        delivered_to: assemble::delivered_to(letter.header),
+        junk: outcome.junk(),
+        ended: outcome.ended(),
+        by_rules: None,
+    };
+    let mut judgement = Judgement { outcome, expansion, facts };
+    judgement.add_targets(letter);
+    Ok(judgement)
+}
+
+impl Judgement {
+    /// Adds those to whom rules forward or redirect, each once, and not to whoever has the message anyway.
+    fn add_targets(&mut self, letter: &Letter<'_>) {
+        let outcome = &self.outcome;
+        let targets = outcome.forwards.iter().map(|f| &f.to).chain(outcome.redirected.iter().flat_map(|r| &r.to));
+        let targets: Vec<&Target> = targets.collect();
+        if targets.is_empty() {
+            return;
+        }
+        let stands = |(place, _): &(usize, &Delivery)| !self.facts.ended.contains(place);
+        let mut known: HashSet<String> =
+            self.expansion.deliveries.iter().enumerate().filter(stands).map(|(_, d)| name(&d.to)).collect();
+        let first = self.expansion.deliveries.len();
+        let mut added = Vec::new();
+        for target in targets {
+            match target {
+                Target::Account(id) => added.push(Receiver::Account(*id)),
+                Target::External(address) => added.push(Receiver::External(address.clone())),
+                Target::Group(id) => {
+                    // The rule is an administrator's, and sends with the server's authority.
+                    let system = crate::policy::sender::Sender::system();
+                    let group = routing::expand(letter.directory, &system, &[Addressed::Group(*id)]);
+                    added.extend(group.deliveries.into_iter().map(|d| d.to));
+                }
+            }
+        }
+        for to in added {
+            if known.insert(name(&to)) {
+                self.expansion.deliveries.push(Delivery { to, via: Via::Direct, detail: None });
+            }
+        }
+        self.facts.by_rules = domain_of(letter).map(|domain| (first, domain));
+    }
+}
+
+fn name(to: &Receiver) -> String {
+    match to {
+        Receiver::Account(id) => format!("{id}"),
+        Receiver::External(address) => address.key().as_str().to_owned(),
+    }
+}
+
+/// A domain of ours that has to do with the letter: of a recipient, or of the sender.
+fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
+    let directory = letter.directory;
+    let addresses = letter.recipients.iter().filter_map(|r| match &r.addressed {
+        Addressed::Account { account, .. } => Some(directory.account(*account)?.address.clone()),
+        Addressed::Group(id) => Some(directory.group(*id)?.address.clone()),
+        Addressed::External(_) => None,
+    });
+    let sender = letter.sender.account().and_then(|id| Some(directory.account(id)?.address.clone()));
+    addresses.chain(sender).find_map(|address| address.domain().cloned())
+}
+
+/// Octets of a message that rules look into; of a larger one, the start.
+const INSPECTED: u64 = 32 << 20;

@@ -1,0 +1,85 @@
+//! A message that may be accepted, with everything that decides what becomes of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::Directory;
+use crate::mail::{Address, BlobId, ReversePath, Timestamp};
+use crate::policy::sender::{Evidence, Sender};
+use crate::proto::authres::{AuthResults, SpfResult};
+use crate::proto::message::HeaderAddresses;
+use crate::routing::Addressed;
+
+/// A recipient as given and where it leads.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// As given in RCPT.
+    pub address: String,
+    /// Where it leads.
+    pub addressed: Addressed,
+}
+
+/// A message, who sends it and to whom; its content is staged or stored.
+#[derive(Debug)]
+pub struct Letter<'a> {
+    /// The message's id.
+    pub id: BlobId,
+    /// As it was at MAIL (policy semantics §19).
+    pub directory: &'a Directory,
+    /// Who sends, as far as it will ever be known.
+    pub sender: &'a Sender,
+    /// To whom.
+    pub recipients: &'a [Recipient],
+    /// The authors.
+    pub from: &'a HeaderAddresses,
+    /// The header as received.
+    pub header: &'a [u8],
+    /// Octets of the content as received.
+    pub size: u64,
+    /// The fields that stand before it.
+    pub prefix: &'a [u8],
+    /// What email authentication found.
+    pub auth: &'a AuthResults,
+    /// When it came.
+    pub now: Timestamp,
+    /// Where it came from, for the trace.
+    pub origin: &'a Origin,
+}
+
+/// Where a message came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The client's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The name that the client gave itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub helo: String,
+    /// Who was logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Address>,
+}
+
+/// What the end of data tells of an unauthenticated sender (policy semantics §3.3): SPF or an aligned signature vouch
+/// for the reverse-path, and every author must be aligned with it.
+pub fn evidence(
+    directory: &Directory,
+    reverse_path: &ReversePath,
+    auth: &AuthResults,
+    from: &HeaderAddresses,
+) -> Evidence {
+    let domain = match reverse_path {
+        ReversePath::Address(address) => address.domain(),
+        ReversePath::Null => None,
+    };
+    let Some(domain) = domain else {
+        return Evidence { spf_passed: false, dkim_aligned: false, from_aligned: false, is_temporary: false };
+    };
+    let is_hosted = directory.hosts(domain);
+    let is_aligned = |other| crate::mail::is_aligned(other, domain, is_hosted);
+    Evidence {
+        spf_passed: auth.spf == SpfResult::Pass,
+        dkim_aligned: auth.signers().any(is_aligned),
+        from_aligned: from.is_complete && from.addresses.iter().all(|address| address.domain().is_some_and(is_aligned)),
+        is_temporary: auth.spf == SpfResult::TempError || auth.has_dkim_temperror(),
+    }
+}

@@ -1,0 +1,242 @@
+//! The trace of a message as accept writes it: JSON for those who ask where a message is (policy semantics §13.5, §19;
+//! issue "message trace").
+
+use serde_json::{Value, json};
+
+use super::assemble::Parts;
+use super::held::subject;
+use super::letter::Letter;
+use crate::directory::Directory;
+use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId, Timestamp};
+use crate::proto::message::header;
+use crate::routing::rules::End;
+use crate::routing::{Addressed, Omitted, Receiver, Return, Skipped};
+use crate::store::TraceWrite;
+
+/// The trace of an accepted message.
+pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
+    let (directory, expansion, plan) = (letter.directory, &parts.expansion, &parts.plan);
+    let recipients: Vec<Value> = letter
+        .recipients
+        .iter()
+        .map(|r| json!({ "address": r.address, "to": addressed(directory, &r.addressed) }))
+        .take(MAX_LISTED)
+        .collect();
+    let groups: Vec<Value> = expansion
+        .opened
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(id, from)| json!({ "id": id, "group": group(directory, *id), "from": from }))
+        .collect();
+    let forwarded: Vec<Value> = plan
+        .local
+        .iter()
+        .filter(|local| !local.forwarded_by.is_empty())
+        .take(MAX_LISTED)
+        .map(|local| json!({ "to": account(directory, local.account), "by": accounts(directory, &local.forwarded_by) }))
+        .collect();
+    let remote: Vec<Value> = plan
+        .remote
+        .iter()
+        .take(MAX_LISTED)
+        .map(|remote| {
+            let how = match &remote.reverse_path {
+                Return::Sender => "relayed",
+                Return::Rewritten(_) => "forwarded",
+                Return::Managers(_) => "external member",
+            };
+            json!({ "to": remote.to, "as": how, "by": accounts(directory, &remote.forwarded_by) })
+        })
+        .collect();
+    let mut record = facts(letter);
+    let more = json!({
+        "result": if parts.outcome.refused.is_some() { "refused" } else { "accepted" },
+        "rules": parts.outcome.matched.iter().take(MAX_LISTED).map(|id| rule(directory, *id)).collect::<Vec<_>>(),
+        "inspection": if parts.outcome.is_incomplete { "incomplete" } else { "complete" },
+        "ended": ended(directory, parts),
+        "copies": parts.outcome.copies.iter().map(|copy| json!({
+            "monitor": account(directory, copy.monitor),
+            "rules": copy.rules.iter().map(|id| rule(directory, *id)).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "recipients": recipients,
+        "groups": groups,
+        "forwarded": forwarded,
+        "remote": remote,
+        "held": parts.held.len(),
+        "held_groups": expansion.held.iter().map(|h| group(directory, h.group)).collect::<Vec<_>>(),
+        "closed": expansion.closed.iter().map(|c| json!({
+            "addressed": group(directory, c.addressed),
+            "inner": c.inner.map(|id| group(directory, id)),
+        })).collect::<Vec<_>>(),
+        "skipped": expansion.skipped.iter().take(MAX_LISTED).map(|(id, why)| json!({
+            "account": account(directory, *id),
+            "why": skipped(*why),
+        })).collect::<Vec<_>>(),
+        "omitted": plan.omitted.iter().take(MAX_LISTED).map(|(id, why)| json!({
+            "account": account(directory, *id),
+            "why": omitted(*why),
+        })).collect::<Vec<_>>(),
+        "accounts": plan.local.len(),
+    });
+    merge(&mut record, more);
+    TraceWrite {
+        record: encode(&record),
+        sender: sender(&letter.sender.reverse_path),
+        message_id: message_id(letter.header),
+        recipients: letter
+            .recipients
+            .iter()
+            .map(|r| r.address.clone())
+            .chain(plan.remote.iter().map(|r| r.to.to_string()))
+            .take(MAX_INDEXED)
+            .collect(),
+    }
+}
+
+/// The trace of a refusal, at whatever command; `facts` tells where it came from.
+pub fn refused(facts: Value, reverse_path: &ReversePath, recipient: Option<String>, reply: &str) -> TraceWrite {
+    let mut record = facts;
+    merge(
+        &mut record,
+        json!({ "result": "refused", "reply": reply, "recipients": recipient.iter().collect::<Vec<_>>() }),
+    );
+    TraceWrite {
+        record: encode(&record),
+        sender: sender(reverse_path),
+        message_id: None,
+        recipients: recipient.into_iter().collect(),
+    }
+}
+
+/// The trace of a message that this server made.
+pub fn generated(header: &[u8], to: &Address, size: usize, now: Timestamp) -> TraceWrite {
+    let record = json!({
+        "time": now.millis(),
+        "class": "O7",
+        "result": "accepted",
+        "reverse_path": "<>",
+        "recipients": [to],
+        "subject": subject(header),
+        "message_id": message_id(header),
+        "size": size,
+    });
+    TraceWrite {
+        record: encode(&record),
+        sender: None,
+        message_id: message_id(header),
+        recipients: vec![to.to_string()],
+    }
+}
+
+/// A later event.
+pub fn event(what: &str, details: Value) -> TraceWrite {
+    let mut record = json!({ "event": what });
+    merge(&mut record, details);
+    TraceWrite { record: encode(&record), ..TraceWrite::default() }
+}
+
+fn facts(letter: &Letter<'_>) -> Value {
+    let mut record = json!({
+        "time": letter.now.millis(),
+        "class": letter.sender.class(),
+        "reverse_path": letter.sender.reverse_path.to_string(),
+        "header_from": letter.from.addresses.iter().take(MAX_LISTED).collect::<Vec<_>>(),
+        "subject": subject(letter.header),
+        "message_id": message_id(letter.header),
+        "size": letter.size,
+        "spf": letter.auth.spf,
+        "dkim": letter.auth.dkim,
+        "dmarc": letter.auth.dmarc.result,
+    });
+    merge(&mut record, serde_json::to_value(letter.origin).unwrap_or_default());
+    record
+}
+
+/// The Message-ID without its angle brackets, at most 998 octets (RFC 5322 §3.6.4).
+fn message_id(header: &[u8]) -> Option<String> {
+    let value = header::find(header, "Message-ID")?.value();
+    let text = String::from_utf8_lossy(&value);
+    let id: String = text.trim().trim_start_matches('<').trim_end_matches('>').chars().take(998).collect();
+    (!id.is_empty()).then_some(id)
+}
+
+fn sender(reverse_path: &ReversePath) -> Option<String> {
+    match reverse_path {
+        ReversePath::Null => None,
+        ReversePath::Address(address) => Some(address.to_string()),
+    }
+}
+
+fn addressed(directory: &Directory, addressed: &Addressed) -> String {
+    match addressed {
+        Addressed::Account { account: id, .. } => account(directory, *id),
+        Addressed::Group(id) => group(directory, *id),
+        Addressed::External(address) => address.to_string(),
+    }
+}
+
+fn account(directory: &Directory, id: AccountId) -> String {
+    directory.account(id).map_or_else(|| format!("account {id}"), |a| a.address.to_string())
+}
+
+fn accounts(directory: &Directory, ids: &[AccountId]) -> Vec<String> {
+    ids.iter().map(|id| account(directory, *id)).collect()
+}
+
+fn group(directory: &Directory, id: GroupId) -> String {
+    directory.group(id).map_or_else(|| format!("group {id}"), |g| g.address.to_string())
+}
+
+fn rule(directory: &Directory, id: RuleId) -> String {
+    directory.rule(id).map_or_else(|| format!("rule {id}"), |r| r.name.clone())
+}
+
+/// Deliveries that a rule ended: who, how, by which rule.
+fn ended(directory: &Directory, parts: &Parts) -> Vec<Value> {
+    let to = |place: &usize| match parts.expansion.deliveries.get(*place).map(|d| &d.to) {
+        Some(Receiver::Account(id)) => account(directory, *id),
+        Some(Receiver::External(address)) => address.to_string(),
+        None => String::new(),
+    };
+    let how = |by: End| match by {
+        End::Redirected => "redirected",
+        End::Quarantined => "quarantined",
+        End::Held(_) => "held",
+        End::Rejected => "rejected",
+        End::Discarded => "discarded",
+    };
+    let ended = parts.outcome.ended.iter().take(MAX_LISTED);
+    ended.map(|(place, e)| json!({ "to": to(place), "how": how(e.by), "rule": rule(directory, e.rule) })).collect()
+}
+
+fn skipped(why: Skipped) -> &'static str {
+    match why {
+        Skipped::Frozen => "frozen",
+        Skipped::ReceiveScope => "receive scope",
+        Skipped::IsSender => "is the sender",
+    }
+}
+
+fn omitted(why: Omitted) -> &'static str {
+    match why {
+        Omitted::Blocked => "sender blocked by the owner",
+        Omitted::Forwarded => "forwarded, no copy kept",
+    }
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
+
+fn encode(record: &Value) -> Vec<u8> {
+    // Values with string keys: writing to memory cannot fail.
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// Objects of a kind that a record names one by one.
+const MAX_LISTED: usize = 200;
+
+/// Recipients by which a message is found.
+const MAX_INDEXED: usize = 11_000;
