@@ -25,8 +25,20 @@ pub enum Refusal {
     Malformed,
     /// Wrong name, password, proof or channel binding, or an authzid that is not the account's own.
     BadCredentials,
+    /// Right, but the account is frozen.
+    Disabled,
     /// Could not be decided now.
     Unavailable,
+}
+
+impl From<LoginFailure> for Refusal {
+    fn from(failure: LoginFailure) -> Self {
+        match failure {
+            LoginFailure::BadCredentials => Self::BadCredentials,
+            LoginFailure::Disabled => Self::Disabled,
+            LoginFailure::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 /// One exchange.
@@ -84,12 +96,14 @@ impl Exchange {
             Ok(Step::Password(Credentials { authzid, authcid, password })) => {
                 match services.authenticator.password(&directory, &authcid, &password).await {
                     Ok(login) => act_as(&directory, login, &authzid),
-                    Err(LoginFailure::BadCredentials) => Outcome::Failure(Refusal::BadCredentials),
-                    Err(LoginFailure::Unavailable) => Outcome::Failure(Refusal::Unavailable),
+                    Err(failure) => Outcome::Failure(failure.into()),
                 }
             }
             Ok(Step::Proved { authzid }) => match self.candidate.take() {
-                Some(login) => act_as(&directory, login, &authzid),
+                Some(login) => match login.admitted() {
+                    Ok(login) => act_as(&directory, login, &authzid),
+                    Err(failure) => Outcome::Failure(failure.into()),
+                },
                 None => Outcome::Failure(Refusal::BadCredentials),
             },
             Ok(Step::Verifier { .. }) | Err(Failure::Malformed) => Outcome::Failure(Refusal::Malformed),

@@ -3,9 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::accept::Desk;
 use crate::directory::Directory;
+use crate::emailauth::EmailAuth;
 use crate::login::Authenticator;
-use crate::mail::Clock;
+use crate::mail::srs::SrsKey;
+use crate::mail::{AccountId, Clock, Domain};
 use crate::net::tls::Tls;
 use crate::store::Store;
 
@@ -13,19 +16,35 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct Services {
     /// Our host name, for greetings and trace fields.
-    pub hostname: String,
+    pub hostname: Domain,
     /// The store.
     pub store: Store,
     /// The directory as it is now.
     pub directory: LiveDirectory,
     /// Credentials.
     pub authenticator: Authenticator,
+    /// SPF, DKIM and DMARC.
+    pub email_auth: EmailAuth,
+    /// Under which reverse-paths of forwards are rewritten.
+    pub srs: SrsKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Certificate and key; `None` if no listener offers TLS.
     pub tls: Option<Tls>,
     /// Limits of sessions.
     pub limits: SessionLimits,
+}
+
+impl Services {
+    /// What accepting a message works with.
+    pub fn desk(&self) -> Desk {
+        Desk {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            hostname: self.hostname.clone(),
+            srs: self.srs.clone(),
+        }
+    }
 }
 
 /// Limits of sessions, from the configuration.
@@ -65,12 +84,14 @@ impl Default for SessionLimits {
 #[derive(Debug, Default)]
 pub struct LiveDirectory {
     current: RwLock<Arc<Directory>>,
+    /// Wakes who waits for a change.
+    changes: tokio::sync::watch::Sender<()>,
 }
 
 impl LiveDirectory {
     /// Starts with `directory`.
     pub fn new(directory: Directory) -> Self {
-        Self { current: RwLock::new(Arc::new(directory)) }
+        Self { current: RwLock::new(Arc::new(directory)), changes: tokio::sync::watch::Sender::default() }
     }
 
     /// The snapshot now; a transaction keeps the one it started with.
@@ -81,6 +102,19 @@ impl LiveDirectory {
     /// Puts the next version in place.
     pub fn replace(&self, directory: Directory) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+        self.changes.send_replace(());
+    }
+
+    /// Comes back when the account may have no session (any more): frozen, binned or gone (policy semantics §10.1).
+    /// Cancel-safe.
+    pub async fn until_inactive(&self, account: AccountId) {
+        let mut changes = self.changes.subscribe();
+        while self.current().account(account).is_some_and(|a| a.state.is_active()) {
+            if changes.changed().await.is_err() {
+                // The sender lives as long as this; if it ever did not, there would be no change.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

@@ -68,9 +68,10 @@ pub(super) fn chunk(size: u64) -> Reply {
     Reply::new(250, EnhancedCode::new(2, 0, 0), format!("{size} octets received"))
 }
 
-/// To the end of data: `ok.data`.
-pub(super) fn accepted(id: BlobId) -> Reply {
-    Reply::new(250, EnhancedCode::new(2, 0, 0), format!("Accepted {id}"))
+/// To the end of data: `ok.data`, or `ok.held` to a user of whose message a part waits for approval.
+pub(super) fn accepted(id: BlobId, is_held: bool) -> Reply {
+    let held = if is_held { ", held for approval" } else { "" };
+    Reply::new(250, EnhancedCode::new(2, 0, 0), format!("Accepted {id}{held}"))
 }
 
 /// To RSET and NOOP.

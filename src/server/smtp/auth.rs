@@ -45,7 +45,7 @@ pub(super) async fn auth(
             );
             match failure {
                 AuthFailure::Refused(Refusal::BadCredentials) => session.failed_login().await?,
-                AuthFailure::Refused(Refusal::Unavailable) => {}
+                AuthFailure::Refused(Refusal::Unavailable | Refusal::Disabled) => {}
                 AuthFailure::Cancelled
                 | AuthFailure::NotBase64
                 | AuthFailure::LineTooLong

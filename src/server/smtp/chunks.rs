@@ -45,7 +45,7 @@ pub(super) async fn bdat(
     };
     match refused {
         Some(reply) => {
-            session.log_refusal("BDAT", &reply, &transaction.reverse_path, None);
+            session.log_refusal("BDAT", &reply, &transaction.sender.reverse_path, None);
             Ok((State::Greeted(transaction.greeted), reply))
         }
         None => Ok((State::InChunks(transaction, chunks), answer::chunk(size))),

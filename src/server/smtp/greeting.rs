@@ -13,7 +13,7 @@ pub(super) fn ehlo(session: &Session, state: State, client: &str) -> (State, Rep
 
 /// HELO.
 pub(super) fn helo(session: &Session, state: State, client: &str) -> (State, Reply) {
-    (State::Greeted(greeted(&state, client, false)), answer::helo(&session.services.hostname))
+    (State::Greeted(greeted(&state, client, false)), answer::helo(session.services.hostname.as_str()))
 }
 
 fn greeted(state: &State, client: &str, is_extended: bool) -> Greeted {

@@ -2,20 +2,28 @@
 
 use super::session::Session;
 use super::state::Transaction;
-use super::trace::{self, Origin, Trace, Transport};
+use super::trace::{self, Trace, Transport};
 use super::{Role, answer, refusal};
-use crate::accept::Incoming;
-use crate::mail::{Flags, MailboxId, Timestamp};
-use crate::policy;
-use crate::proto::message::header;
+use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, evidence};
+use crate::emailauth::DkimInput;
+use crate::mail::{ForwardPath, ReversePath, Timestamp};
+use crate::policy::ownership::{self, Addition};
+use crate::policy::recipient::{Destination, Standing};
+use crate::policy::sender::{Sender, Verification};
+use crate::policy::{self, Access};
+use crate::proto::authres::AuthResults;
+use crate::proto::message::{HeaderAddresses, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
+use crate::routing::{self, Resolution};
 use crate::server::Services;
-use crate::store::{self, Target};
+use crate::store;
 
 /// What has come of a message. Once it is clear that it will not be taken, its octets are only counted.
 #[derive(Debug)]
 pub(super) struct Receiving {
     state: Progress,
+    /// What DKIM will need of it.
+    dkim: DkimInput,
     /// Octets so far.
     size: u64,
     limit: u64,
@@ -33,7 +41,12 @@ impl Receiving {
     /// Nothing yet.
     pub fn new(services: &Services) -> Self {
         let limit = services.limits.message_size;
-        Self { state: Progress::Storing(Box::new(Incoming::new(&services.store))), size: 0, limit }
+        Self {
+            state: Progress::Storing(Box::new(Incoming::new(&services.store))),
+            dkim: DkimInput::new(),
+            size: 0,
+            limit,
+        }
     }
 
     /// Takes the next octets of the content.
@@ -42,10 +55,11 @@ impl Receiving {
         if self.size > self.limit {
             self.state = Progress::TooBig;
         }
-        if let Progress::Storing(incoming) = &mut self.state
-            && let Err(error) = incoming.push(octets).await
-        {
-            self.state = Progress::Failed(error);
+        if let Progress::Storing(incoming) = &mut self.state {
+            self.dkim.push(octets);
+            if let Err(error) = incoming.push(octets).await {
+                self.state = Progress::Failed(error);
+            }
         }
     }
 
@@ -92,20 +106,6 @@ pub(super) async fn end_of_data(
     receiving: Receiving,
     defect: Option<Defect>,
 ) -> Reply {
-    let reply = match decide_and_commit(session, transaction, receiving, defect).await {
-        Ok(reply) => return reply,
-        Err(reply) => reply,
-    };
-    session.log_refusal("DATA", &reply, &transaction.reverse_path, None);
-    reply
-}
-
-async fn decide_and_commit(
-    session: &Session,
-    transaction: &Transaction,
-    receiving: Receiving,
-    defect: Option<Defect>,
-) -> Result<Reply, Reply> {
     // Gather.
     let header = match &receiving.state {
         Progress::Storing(incoming) => incoming.header(),
@@ -121,53 +121,206 @@ async fn decide_and_commit(
     let verdict = policy::message::decide(&facts);
 
     // Act.
-    if let Some(reply) = refusal::verdict(verdict) {
-        return Err(reply);
-    }
-    match receiving.state {
-        Progress::Storing(incoming) => commit(session, transaction, *incoming).await.map_err(refusal::store),
-        Progress::Failed(error) => Err(refusal::store(error)),
+    let refused = match (refusal::verdict(verdict), receiving.state) {
+        (Some(reply), _) => reply,
+        (None, Progress::Storing(incoming)) => return accept(session, transaction, *incoming, receiving.dkim).await,
+        (None, Progress::Failed(error)) => refusal::store(error),
         // Refused above; were they not, there would still be nothing to deliver.
-        Progress::TooBig | Progress::Defective => Err(refusal::store(store::Error::Unavailable)),
+        (None, Progress::TooBig | Progress::Defective) => refusal::store(store::Error::Unavailable),
+    };
+    session.log_refusal("DATA", &refused, &transaction.sender.reverse_path, None);
+    refused
+}
+
+/// A message that can be taken: who sent it is settled, then it is accepted as a whole or refused.
+async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
+    let services = &session.services;
+    let from = header_from(incoming.header());
+    let (sender, auth) = settle(session, transaction, dkim, &from).await;
+    let now = services.clock.now();
+    let addition = match addition(transaction, &incoming, &from) {
+        Ok(addition) => addition,
+        Err(reason) => return refuse(session, transaction, &incoming, policy::Verdict::Refuse(reason)),
+    };
+    let prefix = trace_of(session, transaction, &incoming, addition, now);
+    let origin = Origin {
+        client: Some(session.connection.peer().ip().to_string()),
+        helo: transaction.greeted.client.to_string(),
+        login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
+    };
+    let standing = match standing(transaction, &sender) {
+        Ok(standing) => standing,
+        Err(verdict) => return refuse(session, transaction, &incoming, verdict),
+    };
+    let header = incoming.header().to_vec();
+    let letter = Letter {
+        id: incoming.id(),
+        directory: &transaction.directory,
+        sender: &sender,
+        recipients: &standing.kept,
+        from: &from,
+        header: &header,
+        size: incoming.size(),
+        prefix: &prefix,
+        auth: &auth,
+        now,
+        origin: &origin,
+    };
+    let desk = services.desk();
+    let (id, size) = (incoming.id(), incoming.size());
+    match crate::accept::accept(&desk, &letter, incoming, &standing.failed).await {
+        Ok(accepted) => {
+            tracing::info!(
+                %id,
+                class = sender.class(),
+                reverse_path = %sender.reverse_path,
+                recipients = transaction.recipients.len(),
+                accounts = accepted.accounts,
+                remote = accepted.remote,
+                held = accepted.held,
+                size,
+                peer = %session.connection.peer(),
+                login = origin.login.as_ref().map(tracing::field::display),
+                "message accepted"
+            );
+            // Whether something is held is not told to strangers (policy semantics §20).
+            answer::accepted(id, accepted.held > 0 && transaction.greeted.login.is_some())
+        }
+        Err(Refused::Verdict(verdict)) => {
+            let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
+            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            reply
+        }
+        Err(Refused::Store(error)) => {
+            let reply = refusal::store(error);
+            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            reply
+        }
     }
 }
 
-/// Commit before reply: a 250 takes responsibility for the message (RFC 5321 §6.1).
-async fn commit(session: &Session, transaction: &Transaction, incoming: Incoming) -> Result<Reply, store::Error> {
-    let (id, size) = (incoming.id(), incoming.size());
-    let now = session.services.clock.now();
-    let prefix = trace_of(session, transaction, &incoming, now);
-    let targets: Vec<Target> = transaction
-        .accounts()
-        .into_iter()
-        .map(|account| Target { account, mailbox: MailboxId::INBOX, flags: Flags::default() })
-        .collect();
-    incoming.commit(&session.services.store, prefix, now, targets).await?;
-    tracing::info!(
-        %id,
-        reverse_path = %transaction.reverse_path,
-        recipients = transaction.recipients.len(),
-        size,
-        peer = %session.connection.peer(),
-        login = transaction.greeted.login.as_ref().map(|l| tracing::field::display(&l.account.address)),
-        "message accepted"
-    );
-    Ok(answer::accepted(id))
+fn refuse(session: &Session, transaction: &Transaction, incoming: &Incoming, verdict: policy::Verdict) -> Reply {
+    let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
+    session.log_refusal("DATA", &reply, &transaction.sender.reverse_path, None);
+    tracing::debug!(id = %incoming.id(), "content is dropped");
+    reply
 }
 
-fn trace_of(session: &Session, transaction: &Transaction, incoming: &Incoming, now: Timestamp) -> Vec<u8> {
-    let origin = match session.port.role {
-        Role::Relay => Origin::Host(&transaction.greeted.client, session.connection.peer().ip()),
-        Role::Submission => Origin::Submission { header: incoming.header() },
+/// What email authentication finds, and the sender it makes of the claim (policy semantics §3.3).
+async fn settle(
+    session: &Session,
+    transaction: &Transaction,
+    dkim: DkimInput,
+    from: &HeaderAddresses,
+) -> (Sender, AuthResults) {
+    let spf = transaction.spf.unwrap_or_default();
+    let sender = transaction.sender.clone();
+    if sender.verification().is_none() && sender.reverse_path != ReversePath::Null {
+        return (sender, AuthResults { spf, ..AuthResults::default() });
+    }
+    // A client of this host is asked for only if somebody depends on it: what it relays was verified elsewhere.
+    let matters = transaction.recipients.iter().any(|r| r.standing != Standing::Settled);
+    let auth = if matters || !session.connection.peer().ip().is_loopback() {
+        session.services.email_auth.verify(&dkim.finish(), spf, &sender.reverse_path, from).await
+    } else {
+        AuthResults { spf, ..AuthResults::default() }
+    };
+    let evidence = evidence(&transaction.directory, &sender.reverse_path, &auth, from);
+    (sender.with_evidence(evidence), auth)
+}
+
+/// The recipients that a settled sender reaches, and those that depended on a claim which is not true.
+struct Standings {
+    kept: Vec<Recipient>,
+    failed: Vec<Recipient>,
+}
+
+/// Policy semantics §7.3: all that depend on the claim have its fate; if nobody is left, the message is refused.
+fn standing(transaction: &Transaction, sender: &Sender) -> Result<Standings, policy::Verdict> {
+    let mut standings = Standings { kept: Vec::new(), failed: Vec::new() };
+    let mut reason = policy::Reason::GroupUnverified;
+    for recipient in &transaction.recipients {
+        let given = match &recipient.forward_path {
+            ForwardPath::Postmaster => "postmaster".to_owned(),
+            ForwardPath::Address(address) => address.to_string(),
+        };
+        let addressed = recipient.addressed.clone();
+        let resolution = Resolution::Local(addressed.clone());
+        let refusal = match recipient.standing {
+            Standing::Settled => None,
+            Standing::Provisional | Standing::Pending => {
+                match routing::destination(&transaction.directory, sender, &resolution) {
+                    Destination::Local(Access::Refused(reason)) => Some(reason),
+                    _ => None,
+                }
+            }
+        };
+        let recipient = Recipient { address: given, addressed };
+        match refusal {
+            None => standings.kept.push(recipient),
+            Some(why) => {
+                reason = match why {
+                    policy::Reason::GroupRetry => why,
+                    // Whatever closes it now, it closes because the claim is not true.
+                    _ if sender.verification() == Some(Verification::Unavailable) => policy::Reason::GroupRetry,
+                    _ => policy::Reason::GroupUnverified,
+                };
+                standings.failed.push(recipient);
+            }
+        }
+    }
+    if standings.kept.is_empty() {
+        return Err(match reason {
+            policy::Reason::GroupRetry => policy::Verdict::Defer(reason),
+            reason => policy::Verdict::Refuse(reason),
+        });
+    }
+    Ok(standings)
+}
+
+/// Whose addresses the header of a submitted message uses (policy semantics §5).
+fn addition(
+    transaction: &Transaction,
+    incoming: &Incoming,
+    from: &HeaderAddresses,
+) -> Result<Addition, policy::Reason> {
+    let Some(login) = &transaction.greeted.login else { return Ok(Addition::None) };
+    let sender = sender_addresses(incoming.header());
+    let has = |name| header::contains(incoming.header(), name);
+    let facts = ownership::Facts {
+        from: &from.addresses,
+        sender: &sender.addresses,
+        is_unreadable: (has("From") && !from.is_complete) || (has("Sender") && !sender.is_complete),
+    };
+    ownership::decide(&transaction.directory, login.account.id, &facts)
+}
+
+fn trace_of(
+    session: &Session,
+    transaction: &Transaction,
+    incoming: &Incoming,
+    addition: Addition,
+    now: Timestamp,
+) -> Vec<u8> {
+    let origin = match (session.port.role, &transaction.greeted.login) {
+        (Role::Submission, Some(login)) => trace::Origin::Submission {
+            header: incoming.header(),
+            addition: match addition {
+                Addition::None => None,
+                Addition::From => Some(("From", &login.account.address)),
+                Addition::Sender => Some(("Sender", &login.account.address)),
+            },
+        },
+        _ => trace::Origin::Host(&transaction.greeted.client, session.connection.peer().ip()),
     };
     let recipient = match transaction.recipients.as_slice() {
         [only] => Some(&only.forward_path),
         _ => None,
     };
     trace::prefix(&Trace {
-        reverse_path: &transaction.reverse_path,
+        reverse_path: &transaction.sender.reverse_path,
         origin,
-        hostname: &session.services.hostname,
+        hostname: session.services.hostname.as_str(),
         transport: Transport {
             is_extended: transaction.greeted.is_extended,
             is_utf8: transaction.smtputf8,

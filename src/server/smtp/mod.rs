@@ -15,6 +15,7 @@ mod chunks;
 mod data;
 mod greeting;
 mod message;
+mod preview;
 mod refusal;
 mod session;
 mod state;
@@ -25,6 +26,8 @@ mod transaction;
 mod tests;
 
 use std::sync::Arc;
+
+pub(in crate::server) use preview::{Client, Preview, preview};
 
 use super::{Services, Shutdown};
 use crate::net::Connection;

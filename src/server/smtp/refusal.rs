@@ -19,20 +19,35 @@ pub(super) fn verdict(verdict: Verdict) -> Option<Reply> {
 
 /// The verdict gives the class, the reason the rest, so that reply code and enhanced code cannot disagree.
 fn because(class: u8, reason: Reason) -> Reply {
-    let (code, subject, detail, text) = match reason {
+    let (code, subject, detail, text): (_, _, _, &str) = match reason {
         Reason::AuthenticationRequired => (30, 7, 0, "Authentication required"),
         Reason::SenderNotOwned => (53, 7, 1, "Sender address not owned by the authenticated user"),
+        Reason::FromNotOwned => (50, 7, 1, "From address not owned by the authenticated user"),
+        Reason::SendBlocked => (50, 7, 1, "Sending is disabled for this account"),
+        Reason::SendScope => (50, 7, 1, "This account may not send outside the organisation"),
+        Reason::ReceiveScope => (50, 7, 1, "This recipient does not accept mail from outside the organisation"),
         Reason::Smtputf8Required => (53, 6, 7, "SMTPUTF8 required"),
         Reason::RelayingDenied => (50, 7, 1, "Relaying denied"),
         Reason::UserUnknown => (50, 1, 1, "No such user"),
+        Reason::UserDisabled(ref text) => (50, 2, 1, text.as_deref().unwrap_or("Mailbox disabled")),
+        Reason::GroupDenied => (50, 7, 2, "Not permitted to send to this group"),
+        Reason::GroupUnverified => (50, 7, 26, "Sender could not be verified"),
+        Reason::GroupRetry => (51, 7, 24, "Sender verification temporarily impossible"),
+        Reason::GroupEmpty => (50, 2, 4, "Group cannot be expanded"),
+        Reason::SplitRecipient => (52, 5, 3, "Send this recipient in a separate transaction"),
         Reason::TooManyRecipients => (52, 5, 3, "Too many recipients"),
+        Reason::MailboxFull => (52, 2, 2, "Mailbox full"),
+        Reason::TooBigForRecipient => (52, 2, 3, "Message too big for this recipient"),
         Reason::TooBig => (52, 3, 4, "Message too big"),
+        Reason::RateLimit => (50, 7, 1, "Rate limit exceeded, try again later"),
+        Reason::Rule(ref text) => (50, 7, 1, text.as_deref().unwrap_or("Message refused by policy")),
+        Reason::HoldFull => (52, 3, 1, "Hold queue full"),
+        Reason::PolicyUnavailable => (51, 3, 0, "Policy temporarily unavailable"),
         Reason::RoutingLoop => (54, 4, 6, "Routing loop"),
         Reason::BareLineEnd => (50, 6, 0, "Message has a CR or LF that is not part of CRLF"),
         Reason::Nul => (50, 6, 0, "Message has a NUL octet"),
-        Reason::NoOutboundDelivery => (51, 3, 0, "Delivery to other hosts temporarily unavailable"),
     };
-    Reply::new(u16::from(class) * 100 + code, EnhancedCode::new(class, subject, detail), text)
+    Reply::new(u16::from(class) * 100 + code, EnhancedCode::new(class, subject, detail), text.to_owned())
 }
 
 /// To a line that is no command.
@@ -74,6 +89,10 @@ pub(super) fn order(error: OrderError) -> Reply {
 pub(super) fn store(error: store::Error) -> Reply {
     let text = match error {
         store::Error::Limit => "Mailbox cannot take further messages",
+        store::Error::OverQuota => {
+            return Reply::new(452, EnhancedCode::new(4, 2, 2), "Mailbox full");
+        }
+        store::Error::HoldFull => return because(4, Reason::HoldFull),
         store::Error::NotFound
         | store::Error::Exists
         | store::Error::Conflict
@@ -91,6 +110,7 @@ pub(super) fn auth(failure: AuthFailure) -> Reply {
         AuthFailure::LineTooLong => (500, 5, 5, 6, "Authentication exchange line is too long"),
         AuthFailure::Refused(sasl::Refusal::Malformed) => (501, 5, 5, 2, "Malformed authentication message"),
         AuthFailure::Refused(sasl::Refusal::BadCredentials) => (535, 5, 7, 8, "Authentication failed"),
+        AuthFailure::Refused(sasl::Refusal::Disabled) => (525, 5, 7, 13, "Account disabled"),
         AuthFailure::Refused(sasl::Refusal::Unavailable) => (454, 4, 7, 0, "Temporary authentication failure"),
     };
     Reply::new(code, EnhancedCode::new(class, subject, detail), text)

@@ -88,7 +88,7 @@ impl Session {
 
     /// The greeting; not repeated after STARTTLS.
     pub fn greet(&mut self) {
-        let reply = answer::greeting(&self.services.hostname);
+        let reply = answer::greeting(self.services.hostname.as_str());
         self.reply(&reply);
     }
 
@@ -101,7 +101,7 @@ impl Session {
         if end == End::StartTls {
             return self.over_tls().await;
         }
-        if let Some(reply) = refusal::end(end, &self.services.hostname) {
+        if let Some(reply) = refusal::end(end, self.services.hostname.as_str()) {
             self.reply(&reply);
         }
         tracing::debug!(peer = %self.connection.peer(), ?end, "SMTP session ended");
@@ -164,7 +164,9 @@ impl Session {
                 auth::auth(self, greeted, &mechanism, initial.as_deref()).await?
             }
             (Command::Mail(mail), State::Greeted(greeted)) => transaction::mail(self, greeted, mail),
-            (Command::Rcpt(rcpt), State::InTransaction(transaction)) => transaction::rcpt(self, transaction, rcpt),
+            (Command::Rcpt(rcpt), State::InTransaction(transaction)) => {
+                transaction::rcpt(self, transaction, rcpt).await
+            }
             (Command::Data, State::InTransaction(transaction)) => data::data(self, transaction).await?,
             (Command::Bdat { size, last }, State::InTransaction(transaction)) => {
                 let chunks = Chunks::new(&self.services);
@@ -320,6 +322,28 @@ impl Session {
             reason = reply.text(),
             "message refused"
         );
+        let origin = serde_json::json!({
+            "time": self.services.clock.now().millis(),
+            "client": self.connection.peer().ip().to_string(),
+            "helo": self.state.greeted().map(|g| g.client.to_string()),
+            "login": self.state.greeted().and_then(|g| Some(g.login.as_ref()?.account.address.clone())),
+            "reverse_path": reverse_path.to_string(),
+            "at": at,
+        });
+        let recipient = recipient.map(|path| match path {
+            ForwardPath::Postmaster => "postmaster".to_owned(),
+            ForwardPath::Address(address) => address.to_string(),
+        });
+        let status = reply.enhanced().map(|status| status.to_string()).unwrap_or_default();
+        let text = format!("{} {status} {}", reply.code(), reply.text());
+        let trace = crate::accept::record::refused(origin, reverse_path, recipient, &text);
+        let store = self.services.store.clone();
+        // Nobody waits for it: a refusal that is not on disk yet when the power goes is told again by the client.
+        tokio::spawn(async move {
+            if let Err(error) = store.note_refusal(trace).await {
+                tracing::debug!(%error, "refusal not recorded");
+            }
+        });
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::directory::{Account, Directory};
+use crate::directory::Directory;
 use crate::login::Login;
-use crate::mail::{AccountId, ForwardPath, ReversePath};
+use crate::mail::ForwardPath;
+use crate::policy::recipient::Standing;
+use crate::policy::sender::Sender;
+use crate::proto::authres::SpfResult;
 use crate::proto::smtp::{ChunkChecker, Command};
+use crate::routing::Addressed;
 
 use super::message::Receiving;
 
@@ -40,10 +44,14 @@ pub(super) struct Transaction {
     pub greeted: Greeted,
     /// As it was at MAIL (policy semantics §19).
     pub directory: Arc<Directory>,
-    /// MAIL FROM.
-    pub reverse_path: ReversePath,
+    /// Who sends, as far as it is known.
+    pub sender: Sender,
+    /// What SPF says of the reverse-path; asked at the first RCPT.
+    pub spf: Option<SpfResult>,
     /// MAIL said SMTPUTF8.
     pub smtputf8: bool,
+    /// SIZE=, in octets.
+    pub declared_size: Option<u64>,
     /// RCPT TO, as accepted.
     pub recipients: Vec<Recipient>,
 }
@@ -53,8 +61,10 @@ pub(super) struct Transaction {
 pub(super) struct Recipient {
     /// As given.
     pub forward_path: ForwardPath,
-    /// Who receives.
-    pub account: Arc<Account>,
+    /// Where it leads.
+    pub addressed: Addressed,
+    /// What its acceptance depends on.
+    pub standing: Standing,
 }
 
 /// A message that arrives in chunks.
@@ -82,16 +92,6 @@ impl State {
             State::Connected | State::Greeted(_) => self,
             State::InTransaction(transaction) | State::InChunks(transaction, _) => State::Greeted(transaction.greeted),
         }
-    }
-}
-
-impl Transaction {
-    /// The accounts that receive, each once however many of its addresses were named.
-    pub fn accounts(&self) -> Vec<AccountId> {
-        let mut accounts: Vec<AccountId> = self.recipients.iter().map(|r| r.account.id).collect();
-        accounts.sort_unstable();
-        accounts.dedup();
-        accounts
     }
 }
 

@@ -10,10 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Port, Role, serve};
-use crate::directory::{Account, AccountState, Alias, Change, Directory, DomainRecord, change};
+use crate::directory::{Directory, fixture};
+use crate::emailauth::EmailAuth;
 use crate::login::{Authenticator, hash_password};
-use crate::mail::{AccountId, Address, AliasId, Clock, Domain, DomainId, MailboxId, Timestamp};
+use crate::mail::{AccountId, Clock, MailboxId, Timestamp};
 use crate::net::Connection;
+use crate::net::dns::Dns;
 use crate::proto::sasl;
 use crate::proto::smtp::Reply;
 use crate::server::{LiveDirectory, Services, SessionLimits, Shutdown};
@@ -50,10 +52,13 @@ impl World {
             store.create_account_folders(AccountId::new(id).unwrap()).await.unwrap();
         }
         let services = Services {
-            hostname: "mail.corp.test".to_owned(),
+            hostname: crate::mail::Domain::parse("mail.corp.test").unwrap(),
             store,
             directory: LiveDirectory::new(directory()),
             authenticator: Authenticator::new().unwrap(),
+            // Nobody listens there: no test asks the network.
+            email_auth: EmailAuth::new(Dns::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(100)).unwrap()),
+            srs: crate::mail::srs::SrsKey::new([7; 32]),
             clock: Arc::new(Noon),
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
@@ -94,7 +99,7 @@ impl World {
             let text = |entry: crate::store::Entry| {
                 let message = reader.message(entry.blob)?;
                 let mut octets = message.prefix.clone();
-                reader.content(entry.blob, 0, message.content_size, &mut octets)?;
+                reader.content(message.content, 0, message.content_size, &mut octets)?;
                 Ok(String::from_utf8_lossy(&octets).into_owned())
             };
             entries.into_iter().map(text).collect()
@@ -172,27 +177,8 @@ fn end_of_reply(input: &[u8]) -> Option<usize> {
 }
 
 fn directory() -> Directory {
-    let created = Timestamp::from_seconds(0);
-    let (password, scram) = hash_password(PASSWORD).unwrap();
-    let account = |id, address| {
-        Change::PutAccount(Account {
-            id: AccountId::new(id).unwrap(),
-            address: Address::parse(address).unwrap(),
-            state: AccountState::Active,
-            password: password.clone(),
-            scram: scram.clone(),
-            created,
-        })
-    };
-    let domain = DomainRecord { id: DomainId::new(1).unwrap(), name: Domain::parse("corp.test").unwrap(), created };
-    let alias = Alias {
-        id: AliasId::new(1).unwrap(),
-        address: Address::parse("a.liu@corp.test").unwrap(),
-        account: AccountId::new(1).unwrap(),
-    };
-    [Change::AddDomain(domain), account(1, "alice@corp.test"), account(2, "bob@corp.test"), Change::AddAlias(alias)]
-        .iter()
-        .fold(Directory::default(), |directory, change| change::apply(&directory, change).unwrap().0)
+    let credentials = hash_password(PASSWORD).unwrap();
+    fixture::corp(&["alice@corp.test", "bob@corp.test"], &[("a.liu@corp.test", 1)], Some(&credentials))
 }
 
 #[tokio::test]
@@ -319,7 +305,9 @@ async fn submission_needs_a_login_and_an_own_address() {
     client.say("MAIL FROM:<bob@corp.test>", "553 5.7.1 Sender address not owned by the authenticated user").await;
     client.say("MAIL FROM: a.liu+x@corp.test", "250 2.1.0").await;
     client.say(&format!("AUTH PLAIN {plain}"), "503 5.5.1").await;
-    client.say("RCPT TO:<pam@ext.test>", "451 4.3.0").await;
+    client.say("RCPT TO:<pam@ext.test>", "250 2.1.5 OK").await;
+    client.say("RSET", "250 2.0.0").await;
+    client.say("MAIL FROM: a.liu+x@corp.test", "250 2.1.0").await;
     client.say("RCPT TO:<bob@corp.test>", "250 2.1.5").await;
     client.say("DATA", "354").await;
     client.send(b"Subject: x\r\n\r\nx\r\n.\r\n").await;

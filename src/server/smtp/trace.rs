@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::mail::{AddressLiteral, BlobId, ForwardPath, ReversePath, Timestamp};
+use crate::mail::{Address, AddressLiteral, BlobId, ForwardPath, ReversePath, Timestamp};
 use crate::proto::message::{format_date, header};
 
 /// What the trace says.
@@ -35,6 +35,8 @@ pub(super) enum Origin<'a> {
     Submission {
         /// The header as received.
         header: &'a [u8],
+        /// A field that is missing, with the address that it gets (policy semantics §5).
+        addition: Option<(&'static str, &'a Address)>,
     },
 }
 
@@ -93,7 +95,10 @@ fn write(trace: &Trace<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
         write!(out, "\r\n\tfor {recipient}")?;
     }
     write!(out, ";\r\n\t{date}\r\n")?;
-    if let Origin::Submission { header } = trace.origin {
+    if let Origin::Submission { header, addition } = trace.origin {
+        if let Some((name, address)) = addition {
+            write!(out, "{name}: {address}\r\n")?;
+        }
         if !header::contains(header, "Date") {
             write!(out, "Date: {date}\r\n")?;
         }
@@ -153,11 +158,15 @@ mod tests {
 
     #[test]
     fn submission_hides_the_client_and_completes_the_header() {
-        let complete =
-            text(&trace(&ReversePath::Null, Origin::Submission { header: b"date: x\r\nMESSAGE-ID: y\r\n" }, None));
+        let complete = text(&trace(
+            &ReversePath::Null,
+            Origin::Submission { header: b"date: x\r\nMESSAGE-ID: y\r\n", addition: None },
+            None,
+        ));
         assert!(complete.contains("Received: from submission\r\n"), "{complete}");
         assert!(complete.ends_with("00000000000000000000;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"), "{complete}");
-        let added = text(&trace(&ReversePath::Null, Origin::Submission { header: b"Subject: x\r\n" }, None));
+        let added =
+            text(&trace(&ReversePath::Null, Origin::Submission { header: b"Subject: x\r\n", addition: None }, None));
         assert!(added.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n"), "{added}");
         assert!(added.ends_with("\r\nMessage-ID: <00000000000000000000@mail.example.test>\r\n"), "{added}");
     }

@@ -3,24 +3,26 @@
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
 use super::{Role, answer, refusal};
+use crate::directory::{AccountState, Directory, Owner, Step};
+use crate::mail::srs::{self, SrsError};
+use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
 use crate::policy;
+use crate::policy::recipient::{Facts, Room, Standing};
 use crate::policy::reverse_path::Submitter;
+use crate::policy::sender::{Origin, Sender};
+use crate::policy::{Verdict, ownership};
+use crate::proto::authres::SpfResult;
 use crate::proto::smtp::{Mail, Rcpt, Reply};
-use crate::routing::{self, Resolution};
+use crate::routing::{self, Addressed, Resolution};
 use crate::server::Services;
+use crate::store::StateKey;
 
 /// MAIL: may a transaction start? It keeps the directory as it is now to its end.
 pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, Reply) {
     // Gather.
     let directory = session.services.directory.current();
-    let submitter = match (session.port.role, &greeted.login) {
-        (Role::Relay, _) => Submitter::Relay,
-        (Role::Submission, None) => Submitter::Anonymous,
-        (Role::Submission, Some(login)) if routing::is_own(&directory, login.account.id, &mail.reverse_path) => {
-            Submitter::Owner
-        }
-        (Role::Submission, Some(_)) => Submitter::NotOwner,
-    };
+    let account = greeted.login.as_ref().map(|login| login.account.id);
+    let submitter = submitter(&directory, session.port.role, account, &mail.reverse_path);
     let facts = policy::reverse_path::Facts {
         submitter,
         declared_size: mail.size,
@@ -35,46 +37,187 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         session.log_refusal("MAIL", &reply, &mail.reverse_path, None);
         return (State::Greeted(greeted), reply);
     }
+    let sender = match account {
+        Some(account) => Sender::authenticated(&directory, account, mail.reverse_path),
+        None => {
+            let relay = directory.relay(session.connection.peer().ip());
+            Sender::unauthenticated(&directory, relay, mail.reverse_path, false)
+        }
+    };
     let transaction = Transaction {
         greeted,
         directory,
-        reverse_path: mail.reverse_path,
+        sender,
+        spf: None,
         smtputf8: mail.smtputf8,
+        declared_size: mail.size,
         recipients: Vec::new(),
     };
     (State::InTransaction(Box::new(transaction)), answer::reverse_path())
 }
 
+/// Who speaks at MAIL, and whether the reverse-path is theirs.
+pub(super) fn submitter(
+    directory: &Directory,
+    role: Role,
+    login: Option<AccountId>,
+    reverse_path: &ReversePath,
+) -> Submitter {
+    let may_send = |id| directory.account(id).is_some_and(|a| a.state == AccountState::Active);
+    match (role, login) {
+        (Role::Relay, _) => Submitter::Relay,
+        (Role::Submission, None) => Submitter::Anonymous,
+        (Role::Submission, Some(account)) if !may_send(account) => Submitter::Blocked,
+        (Role::Submission, Some(account)) if ownership::may_use(directory, account, reverse_path) => Submitter::Owner,
+        (Role::Submission, Some(_)) => Submitter::NotOwner,
+    }
+}
+
 /// RCPT: may this recipient join the transaction?
-pub(super) fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: Rcpt) -> (State, Reply) {
+pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: Rcpt) -> (State, Reply) {
     // Gather.
-    let own_address = session.connection.local().ip();
-    let resolution = routing::resolve(&transaction.directory, own_address, &rcpt.forward_path);
-    let facts = policy::recipient::Facts {
-        is_authenticated: transaction.greeted.login.is_some(),
+    verify_reverse_path(session, &mut transaction).await;
+    let bounce = bounce(session, &transaction, &rcpt.forward_path).await;
+    let directory = &transaction.directory;
+    let may_relay = matches!(transaction.sender.origin, Origin::Authenticated { .. } | Origin::TrustedRelay { .. });
+    let is_bounce = bounce.is_some();
+    let resolution =
+        bounce.unwrap_or_else(|| routing::resolve(directory, session.connection.local().ip(), &rcpt.forward_path));
+    let facts = Facts {
+        // What a rewritten reverse-path stands for was accepted when it was made.
+        may_relay: may_relay || is_bounce,
         lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
-        destination: resolution.destination(),
+        destination: routing::destination(directory, &transaction.sender, &resolution),
+        is_beyond_scope: routing::is_beyond_scope(directory, &transaction.sender, &resolution),
+        room: room(session, &transaction, &resolution).await,
         count: transaction.recipients.len(),
         limit: recipient_limit(&session.services),
+        others: transaction.recipients.first().map(|_| standing(&transaction)),
     };
 
     // Decide.
     let verdict = policy::recipient::decide(&facts);
 
     // Act.
-    let reply = match (refusal::verdict(verdict), resolution) {
-        (None, Resolution::Account(account)) => {
-            transaction.recipients.push(Recipient { forward_path: rcpt.forward_path, account });
+    let addressed = match resolution {
+        Resolution::Local(addressed) => Some(addressed),
+        Resolution::Foreign(address) => Some(Addressed::External(address)),
+        Resolution::Unknown => None,
+    };
+    let reply = match (verdict, addressed) {
+        (Ok(standing), Some(addressed)) => {
+            transaction.recipients.push(Recipient { forward_path: rcpt.forward_path, addressed, standing });
             answer::recipient()
         }
-        (Some(reply), _) => {
-            session.log_refusal("RCPT", &reply, &transaction.reverse_path, Some(&rcpt.forward_path));
+        (verdict, _) => {
+            // Policy accepts nobody who is unknown; should it ever, nothing is accepted that goes nowhere.
+            let verdict = verdict.err().unwrap_or(Verdict::Defer(policy::Reason::PolicyUnavailable));
+            let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(crate::store::Error::NotFound));
+            session.log_refusal("RCPT", &reply, &transaction.sender.reverse_path, Some(&rcpt.forward_path));
             reply
         }
-        // Policy accepts accounts alone; should it ever say otherwise, nothing is accepted that goes nowhere.
-        (None, Resolution::Unknown | Resolution::Foreign) => refusal::store(crate::store::Error::NotFound),
     };
     (State::InTransaction(transaction), reply)
+}
+
+/// Where a bounce to an address that this server has made belongs; `None` for every other address. Such an address takes
+/// nothing but bounces, and only while it is true and young (policy semantics §6.5, §11.3).
+async fn bounce(session: &Session, transaction: &Transaction, forward_path: &ForwardPath) -> Option<Resolution> {
+    let ForwardPath::Address(address) = forward_path else { return None };
+    let directory = &transaction.directory;
+    let is_free = matches!(directory.owner(address), Owner::Nobody);
+    if !is_free {
+        return None;
+    }
+    let services = &session.services;
+    let (local, now) = (address.local_part(), services.clock.now());
+    let leads_to = match srs::verify(local, &services.srs, now) {
+        Ok(srs::Origin::Address(sender)) => Some(routing::look_up(directory, &sender)),
+        Ok(srs::Origin::Token(token)) => {
+            let key = StateKey::new(crate::accept::token_key(&token))?;
+            let stored = services.store.state(key).await.ok().flatten();
+            let sender = stored.and_then(|octets| Address::parse(&String::from_utf8(octets).ok()?).ok());
+            sender.map(|sender| routing::look_up(directory, &sender))
+        }
+        Err(SrsError::NotRewritten) => match srs::verify_bounce(local, &services.srs, now) {
+            Ok(group) => managers(directory, group),
+            Err(SrsError::NotRewritten) => return None,
+            Err(SrsError::Forged | SrsError::Expired) => None,
+        },
+        Err(SrsError::Forged | SrsError::Expired) => None,
+    };
+    let is_null = transaction.sender.reverse_path == ReversePath::Null;
+    Some(leads_to.filter(|_| is_null).unwrap_or(Resolution::Unknown))
+}
+
+/// Who hears of failures of a group's copies: its first active manager, or the domain admin (policy semantics §6.5).
+fn managers(directory: &Directory, group: GroupId) -> Option<Resolution> {
+    let mut managers = directory.group(group)?.managers.iter().filter_map(|id| directory.account(*id));
+    let manager = managers.find(|a| a.state.is_active());
+    let manager = manager.or_else(|| directory.active_admin(directory.group_organisation(group)?))?;
+    Some(Resolution::Local(Addressed::Account { account: manager.id, detail: None, step: Step::Postmaster }))
+}
+
+/// What the recipients accepted so far depend on, as far as it matters for the next.
+fn standing(transaction: &Transaction) -> Standing {
+    let is_pending = transaction.recipients.iter().any(|r| r.standing == Standing::Pending);
+    if is_pending { Standing::Pending } else { Standing::Settled }
+}
+
+/// SPF, at the latest at the first RCPT (policy semantics §3.1). Not asked for clients of this host: what they say of
+/// themselves is not in the DNS, and what they relay has come from elsewhere.
+async fn verify_reverse_path(session: &Session, transaction: &mut Transaction) {
+    if transaction.spf.is_some() {
+        return;
+    }
+    let client = session.connection.peer().ip();
+    let is_claim = matches!(transaction.sender.origin, Origin::Unauthenticated { .. });
+    if !is_claim || client.is_loopback() {
+        transaction.spf = Some(SpfResult::None);
+        return;
+    }
+    let services = &session.services;
+    let (helo, hostname) = (&transaction.greeted.client, services.hostname.as_str());
+    let spf = services.email_auth.spf(client, helo, hostname, &transaction.sender.reverse_path).await;
+    transaction.spf = Some(spf);
+    if spf == SpfResult::Pass {
+        let reverse_path = std::mem::replace(&mut transaction.sender.reverse_path, ReversePath::Null);
+        let relay = transaction.directory.relay(client);
+        transaction.sender = Sender::unauthenticated(&transaction.directory, relay, reverse_path, true);
+    }
+}
+
+/// Whether the recipient has room, as far as it can be known before the message has come (policy semantics §18).
+async fn room(session: &Session, transaction: &Transaction, resolution: &Resolution) -> Room {
+    let size = transaction.declared_size;
+    let exceeds = |limit: u64| limit > 0 && size.is_some_and(|size| size > limit);
+    match resolution {
+        Resolution::Local(Addressed::Group(id)) => {
+            let limit = transaction.directory.group(*id).map_or(0, |g| g.max_size);
+            if exceeds(limit) { Room::TooBig } else { Room::Fits }
+        }
+        Resolution::Local(Addressed::Account { account, .. }) => {
+            let Some(account) = transaction.directory.account(*account) else { return Room::Fits };
+            let settings = account.settings();
+            if exceeds(settings.max_message) {
+                return Room::TooBig;
+            }
+            if exceeds(settings.quota) {
+                return Room::NeverFits;
+            }
+            if settings.quota == 0 {
+                return Room::Fits;
+            }
+            let id = account.id;
+            match session.services.store.read(move |reader| reader.usage(id)).await {
+                // Without SIZE the first octet must fit; with it, all of them.
+                Ok(usage) if usage.octets.saturating_add(size.unwrap_or(1)) > settings.quota => Room::Full,
+                Ok(_) => Room::Fits,
+                Err(_) => Room::Unknown,
+            }
+        }
+        Resolution::Local(Addressed::External(_)) | Resolution::Foreign(_) | Resolution::Unknown => Room::Fits,
+    }
 }
 
 /// Recipients of one transaction: as configured, and never more than one commit may hold.
