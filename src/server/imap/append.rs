@@ -3,7 +3,7 @@
 use super::context::{Context, User};
 use super::selected;
 use super::status::{Done, Failure, Outcome, Reason};
-use crate::accept::Incoming;
+use crate::accept::{Acceptance, Incoming};
 use crate::mail::MailboxId;
 use crate::proto::imap::{Append, Frame, Literal, Recovery, response};
 use crate::store::{Error, Target};
@@ -26,9 +26,9 @@ pub async fn append(context: &mut Context, user: &User, command: Append, literal
     let incoming = incoming?;
 
     let internal_date = command.internal_date.unwrap_or_else(|| context.services.clock.now());
-    let targets = vec![Target { account: user.id(), mailbox, flags: command.flags }];
-    let committed = incoming.commit(&context.services.store, Vec::new(), internal_date, targets).await;
-    match committed.as_deref() {
+    let targets = vec![Target::new(user.id(), mailbox, command.flags)];
+    let committed = incoming.commit(&context.services.store, Acceptance::append(internal_date, targets)).await;
+    match committed.as_ref().map(|delivered| delivered.placed.as_slice()) {
         Ok([placed]) => Ok(Done::Appended(placed.uid_validity, placed.uid)),
         Ok(_) => Ok(Done::Plain),
         // Deleted while the message came.

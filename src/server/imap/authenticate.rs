@@ -19,6 +19,7 @@ pub async fn login(context: &mut Context, name: &str, password: &Password) -> Re
     match context.services.authenticator.password(&directory, name, password).await {
         Ok(login) => Ok(user(login)),
         Err(LoginFailure::BadCredentials) => Err(Reason::BadCredentials.into()),
+        Err(LoginFailure::Disabled) => Err(Reason::AccountDisabled.into()),
         Err(LoginFailure::Unavailable) => Err(Reason::Store(store::Error::Unavailable).into()),
     }
 }
@@ -46,6 +47,7 @@ pub async fn authenticate(
             Outcome::Success(login) => return Ok(user(login)),
             Outcome::Failure(Refusal::Malformed) => return Err(Reason::SaslCancelled.into()),
             Outcome::Failure(Refusal::BadCredentials) => return Err(Reason::BadCredentials.into()),
+            Outcome::Failure(Refusal::Disabled) => return Err(Reason::AccountDisabled.into()),
             Outcome::Failure(Refusal::Unavailable) => return Err(Reason::Store(store::Error::Unavailable).into()),
             Outcome::Challenge(challenge) => {
                 context.say(|out| response::challenge(out, &challenge));

@@ -27,6 +27,8 @@ pub struct Context {
     pub framer: Framer,
     /// When the client must have logged in; `None` once it has.
     pub log_in_by: Option<Instant>,
+    /// Whose session it is, once it is somebody's.
+    pub account: Option<AccountId>,
 }
 
 /// Who has logged in.
@@ -100,12 +102,21 @@ impl Context {
         let filled = tokio::select! {
             biased;
             () = self.shutdown.stopped(), if self.framer.is_idle() => return Err(Failure::Bye(Reason::Stopping)),
+            () = until_inactive(&self.services, self.account) => return Err(Failure::Bye(Reason::AccountDisabled)),
             filled = self.connection.fill(left.unwrap_or(timeout).min(timeout)) => filled,
         };
         match filled {
             Err(ReadError::TimedOut) if left.is_some() => Err(Failure::Bye(Reason::LoginTimeout)),
             filled => Ok(filled?),
         }
+    }
+}
+
+/// Comes back when the account of a session may have none any more.
+pub async fn until_inactive(services: &Services, account: Option<AccountId>) {
+    match account {
+        Some(account) => services.directory.until_inactive(account).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Messages that another session expunged are passed over and the answer is OK: an error would make clients try
 //! again for ever, or show what no longer exists.
 
+use super::approvals;
 use super::context::{Context, User};
 use super::selected::{self, Selected};
 use super::status::{Done, Failure, Outcome, Reason};
@@ -21,12 +22,16 @@ pub async fn copy(
     to: MailboxName,
 ) -> Outcome {
     let uids = selected.resolve(numbering, set)?;
-    let target = selected::target(context, user, to).await?;
+    let target = selected::target(context, user, to.clone()).await?;
     if uids.is_empty() {
         return Ok(Done::Plain);
     }
-    let copied = context.services.store.copy(selected.account, selected.mailbox, uids, target).await;
-    Ok(done(copied.map_err(missing_target)?))
+    let quota = context.services.directory.current().account(selected.account).map(|a| a.settings().quota);
+    let quota = quota.filter(|quota| *quota > 0);
+    let copied = context.services.store.copy(selected.account, selected.mailbox, uids, target, quota).await;
+    let copied = copied.map_err(missing_target)?;
+    approvals::decide(context, user, &to, target, targets(&copied)).await;
+    Ok(done(copied))
 }
 
 /// MOVE. COPYUID goes out before the EXPUNGEs, which the report at the end of the command makes (RFC 6851 §4.3).
@@ -40,12 +45,13 @@ pub async fn move_messages(
 ) -> Outcome {
     let uids = selected.resolve(numbering, set)?;
     selected.writable()?;
-    let target = selected::target(context, user, to).await?;
+    let target = selected::target(context, user, to.clone()).await?;
     if uids.is_empty() {
         return Ok(Done::Plain);
     }
     let moved = context.services.store.move_messages(selected.account, selected.mailbox, uids, target).await;
     let moved = moved.map_err(missing_target)?;
+    approvals::decide(context, user, &to, target, targets(&moved)).await;
     if !moved.pairs.is_empty() {
         let code = Code::CopyUid(moved.uid_validity, &moved.pairs);
         context.say(|out| response::status(out, None, Condition::Ok, Some(&code), "Moved"));
@@ -74,6 +80,10 @@ pub async fn expunge_all(context: &Context, selected: &Selected) -> Result<(), F
     all.insert_range(Uid::MIN, Uid::MAX);
     context.services.store.expunge(selected.account, selected.mailbox, all).await?;
     Ok(())
+}
+
+fn targets(copied: &Copied) -> Vec<Uid> {
+    copied.pairs.iter().map(|(_, target)| *target).collect()
 }
 
 /// COPYUID only if something was copied (RFC 4315 §3).

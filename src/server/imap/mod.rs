@@ -9,6 +9,7 @@
 //! A failing store gives NO with a code of RFC 5530 and the session goes on; a failing connection ends it.
 
 mod append;
+mod approvals;
 mod authenticate;
 mod capability;
 mod context;

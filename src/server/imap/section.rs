@@ -100,7 +100,7 @@ pub fn octets(reader: &Reader<'_>, stored: &mut Stored, item: &FetchItem) -> Res
     // Header fields that were added on arrival stand before the content.
     let has_prefix = numbers.is_empty() && matches!(kind, Section::Whole | Section::Header);
     let prefix = if has_prefix { message.prefix.clone() } else { Vec::new() };
-    let range = Range { prefix, blob: message.blob, from, to: to.min(message.content_size).max(from) };
+    let range = Range { prefix, blob: message.content, from, to: to.min(message.content_size).max(from) };
     Ok(Some(match text {
         Some(SectionText::HeaderFields(names)) => {
             Octets::Ready(cut(header::select(&read_header(reader, range)?, &octet_names(names)), partial))

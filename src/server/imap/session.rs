@@ -56,7 +56,7 @@ impl Session {
     pub fn new(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) -> Self {
         let log_in_by = Some(Instant::now() + services.limits.imap_login);
         let framer = Framer::new(Limits::NOT_AUTHENTICATED);
-        let context = Context { connection, services, port, shutdown, framer, log_in_by };
+        let context = Context { connection, services, port, shutdown, framer, log_in_by, account: None };
         Self { context, state: State::NotAuthenticated, errors: 0, failed_logins: 0 }
     }
 
@@ -272,6 +272,7 @@ impl Session {
         match user {
             Ok(user) => {
                 tracing::info!(peer = %self.context.connection.peer(), account = %user.account.address, "IMAP login");
+                self.context.account = Some(user.id());
                 self.state = State::Authenticated(user);
                 self.context.framer.set_limits(Limits::AUTHENTICATED);
                 self.context.log_in_by = None;

@@ -66,6 +66,8 @@ pub enum Reason {
     SaslCancelled,
     /// Name or password is wrong.
     BadCredentials,
+    /// The account is frozen (policy semantics §17).
+    AccountDisabled,
     /// Too many attempts.
     TooManyLogins,
     /// It took too long to log in.
@@ -124,6 +126,9 @@ fn refusal(reason: Reason) -> (Condition, Option<Code<'static>>, &'static str) {
         Reason::Store(store::Error::NotFound) => (No, Some(Code::NonExistent), "No such mailbox"),
         Reason::Store(store::Error::Exists) => (No, Some(Code::AlreadyExists), "Mailbox exists"),
         Reason::Store(store::Error::Limit) => (No, Some(Code::Limit), "A limit of this server is reached"),
+        Reason::Store(store::Error::OverQuota) => (No, Some(Code::OverQuota), "Mailbox is full"),
+        // Nothing that IMAP does is held.
+        Reason::Store(store::Error::HoldFull) => (No, Some(Code::Limit), "A limit of this server is reached"),
         Reason::Store(store::Error::Conflict) => (No, Some(Code::InUse), "Changed meanwhile, try again"),
         Reason::Store(store::Error::Unavailable) => (No, Some(Code::Unavailable), "Temporary failure, try later"),
         Reason::Store(store::Error::Corrupt) => (No, Some(Code::Corruption), "Stored data is damaged"),
@@ -145,6 +150,7 @@ fn refusal(reason: Reason) -> (Condition, Option<Code<'static>>, &'static str) {
         Reason::NoMechanism => (No, None, "Authentication mechanism not available"),
         Reason::SaslCancelled => (Bad, None, "Authentication cancelled"),
         Reason::BadCredentials => (No, Some(Code::AuthenticationFailed), "Name or password is wrong"),
+        Reason::AccountDisabled => (No, Some(Code::ContactAdmin), "Account is disabled"),
         Reason::TooManyLogins => (No, None, "Too many failed logins"),
         Reason::LoginTimeout => (No, None, "Took too long to log in"),
         Reason::Autologout => (No, None, "Autologout: idle for too long"),

@@ -9,10 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Port, serve};
-use crate::directory::{Account, AccountState, Change, Directory, DomainRecord, change};
+use crate::directory::{Directory, fixture};
+use crate::emailauth::EmailAuth;
 use crate::login::{Authenticator, hash_password};
-use crate::mail::{AccountId, Address, Clock, Domain, DomainId, Timestamp};
+use crate::mail::{AccountId, Clock, Timestamp};
 use crate::net::Connection;
+use crate::net::dns::Dns;
 use crate::server::{LiveDirectory, Services, SessionLimits, Shutdown};
 use crate::store::Store;
 use crate::store::engine::faulty::Faulty;
@@ -40,10 +42,13 @@ impl World {
         let store = Store::open(engine.clone(), Arc::new(Noon), [1, 2, 3]).await.unwrap();
         store.create_account_folders(AccountId::new(1).unwrap()).await.unwrap();
         let services = Services {
-            hostname: "mail.corp.test".to_owned(),
+            hostname: crate::mail::Domain::parse("mail.corp.test").unwrap(),
             store,
             directory: LiveDirectory::new(directory()),
             authenticator: Authenticator::new().unwrap(),
+            // Nobody listens there: no test asks the network.
+            email_auth: EmailAuth::new(Dns::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(100)).unwrap()),
+            srs: crate::mail::srs::SrsKey::new([7; 32]),
             clock: Arc::new(Noon),
             tls: None,
             limits,
@@ -74,20 +79,7 @@ impl World {
 }
 
 fn directory() -> Directory {
-    let created = Timestamp::from_seconds(0);
-    let (password, scram) = hash_password("secret").unwrap();
-    let account = Account {
-        id: AccountId::new(1).unwrap(),
-        address: Address::parse("alice@corp.test").unwrap(),
-        state: AccountState::Active,
-        password,
-        scram,
-        created,
-    };
-    let domain = DomainRecord { id: DomainId::new(1).unwrap(), name: Domain::parse("corp.test").unwrap(), created };
-    [Change::AddDomain(domain), Change::PutAccount(account)]
-        .iter()
-        .fold(Directory::default(), |directory, change| change::apply(&directory, change).unwrap().0)
+    fixture::corp(&["alice@corp.test"], &[], Some(&hash_password("secret").unwrap()))
 }
 
 /// A client that keeps its picture of the mailbox by what it is told: flags by number, `None` where it was told none.

@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
     use crate::mail::{BlobId, Flags, MailboxId, SystemFlag, SystemFlags, Timestamp, UidValidity};
-    use crate::store::Counts;
+    use crate::store::{Counts, Origin};
 
     fn uid(n: u32) -> Uid {
         Uid::new(n).unwrap()
@@ -317,6 +317,7 @@ mod tests {
                 modseq: ModSeq::new(modseq + 1).unwrap(),
                 internal_date: Timestamp::from_millis(0),
                 size: 1,
+                origin: Origin::Ordinary,
             }
         }
 
