@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::mail::AccountId;
 
 /// Who makes a change, for the audit record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Actor {
     /// A local user, on the Unix socket.
@@ -15,6 +17,13 @@ pub enum Actor {
     },
     /// Who has the bearer token.
     Token {
+        /// From where.
+        client: SocketAddr,
+    },
+    /// A user, about what the directory lets it decide.
+    Account {
+        /// Which.
+        account: AccountId,
         /// From where.
         client: SocketAddr,
     },

@@ -1,51 +1,75 @@
-//! What the audit log keeps of a change (policy semantics §14): who, when, what, the object before and after. Secrets
-//! never appear; views have none.
+//! What the audit log keeps of a change (policy semantics §14): who, when, what, each object before and after. Secrets
+//! never appear; shapes have none. Each organisation has its own log; what is nobody's, relays, is in all of them.
 
-use serde::Serialize;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Actor;
-use crate::mail::Timestamp;
+use super::spec::Difference;
+use crate::mail::{OrganisationId, Timestamp};
+use crate::store::AuditEntry;
 
-/// One object of a change.
-#[derive(Clone, Debug, Serialize)]
-pub struct Entry {
-    /// The object's name at the time: an address or a domain.
-    pub object: String,
-    /// Its view before, null if it did not exist.
-    pub before: Value,
-    /// Its view after, null if it exists no more; "changed" for a password.
-    pub after: Value,
+/// What one record says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub actor: Actor,
+    /// What: `account.add`, `group.members` …
+    pub action: String,
+    /// What became of the objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Difference>,
+    /// Why nothing became of it: the error's key. Of attempts that the semantics do not allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// What was attempted, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
-impl Entry {
-    /// The entry for an object seen as `before` and `after`.
-    pub fn new<T: Serialize>(object: &impl ToString, before: Option<&T>, after: Option<&T>) -> Self {
-        let value = |view: Option<&T>| view.and_then(|v| serde_json::to_value(v).ok()).unwrap_or(Value::Null);
-        Self { object: object.to_string(), before: value(before), after: value(after) }
+impl Record {
+    /// A change that happened.
+    pub fn change(at: Timestamp, actor: Actor, action: &str, entries: Vec<Difference>) -> Self {
+        Self { at: at.millis(), actor, action: action.to_owned(), entries, refused: None, reason: None }
     }
 
-    /// The entry for a changed password.
-    pub fn password(object: &impl ToString) -> Self {
-        Self { object: object.to_string(), before: Value::Null, after: Value::from("changed") }
+    /// An attempt that was refused.
+    pub fn refusal(at: Timestamp, actor: Actor, action: &str, key: &str, reason: String) -> Self {
+        let (refused, reason) = (Some(key.to_owned()), Some(reason));
+        Self { at: at.millis(), actor, action: action.to_owned(), entries: Vec::new(), refused, reason }
+    }
+
+    /// The stored form: a version octet and JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut octets = vec![VERSION];
+        // Writing to memory cannot fail, and all keys are strings.
+        let _ = serde_json::to_writer(&mut octets, self);
+        octets
+    }
+
+    /// From the stored form; `None` if it is damaged or of a later version.
+    pub fn decode(octets: &[u8]) -> Option<Self> {
+        match octets.split_first() {
+            Some((&VERSION, json)) => serde_json::from_slice(json).ok(),
+            _ => None,
+        }
     }
 }
 
-/// The record's stored form: a version octet and JSON.
-pub fn record(at: Timestamp, actor: Actor, action: &str, entries: &[Entry]) -> Vec<u8> {
-    let mut octets = vec![VERSION];
-    let record = Record { at: at.millis(), actor, action, entries };
-    // Writing to memory cannot fail, and all keys are strings.
-    let _ = serde_json::to_writer(&mut octets, &record);
-    octets
-}
-
-#[derive(Serialize)]
-struct Record<'a> {
-    at: i64,
-    actor: Actor,
-    action: &'a str,
-    entries: &'a [Entry],
+/// The records of a change in the logs of the organisations whose objects it touches; `everybody` has those that are
+/// nobody's.
+pub fn records(record: &Record, owners: &[Option<OrganisationId>], everybody: &[OrganisationId]) -> Vec<AuditEntry> {
+    let mut shares: BTreeMap<OrganisationId, Vec<Difference>> = BTreeMap::new();
+    for (entry, owner) in record.entries.iter().zip(owners) {
+        let owners = owner.as_ref().map_or(everybody, std::slice::from_ref);
+        owners.iter().for_each(|id| shares.entry(*id).or_default().push(entry.clone()));
+    }
+    let share =
+        |(organisation, entries)| AuditEntry { organisation, record: Record { entries, ..record.clone() }.encode() };
+    shares.into_iter().map(share).collect()
 }
 
 const VERSION: u8 = 1;

@@ -7,7 +7,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::spec::Problem;
 use crate::directory::Refusal;
 use crate::mail::AddressError;
 use crate::store;
@@ -26,6 +28,15 @@ pub enum OpError {
         /// What is wrong with it.
         message: String,
     },
+    /// Somebody else was first.
+    #[error("already decided")]
+    AlreadyDecided,
+    /// An object as it was sent cannot be; every value that is wrong.
+    #[error("{}", summary(.0))]
+    Shape(Vec<Problem>),
+    /// A file cannot be applied; everything that is wrong with it.
+    #[error("{}", summary(.0))]
+    File(Vec<Problem>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -39,7 +50,40 @@ impl OpError {
     pub fn not_an_address(field: &'static str, error: AddressError) -> Self {
         Self::Invalid { field, message: error.to_string() }
     }
+
+    /// The key of an attempt that the audit log records although nothing came of it: what was not permitted, and what
+    /// went beyond a limit of the policy (policy semantics §14, U07).
+    pub fn recorded_key(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal @ (Refusal::ListLimit(_) | Refusal::RuleLimit(_) | Refusal::LastAdmin(_))) => {
+                Some(refusal_key(refusal))
+            }
+            Self::Shape(problems) => forbidden(problems),
+            Self::Refused(_)
+            | Self::Invalid { .. }
+            | Self::AlreadyDecided
+            | Self::File(_)
+            | Self::Store(_)
+            | Self::Unavailable => None,
+        }
+    }
 }
+
+fn summary(problems: &[Problem]) -> String {
+    match problems {
+        [] => "something is wrong".to_owned(),
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}
+
+/// The key of the first problem that is a matter of permission.
+fn forbidden(problems: &[Problem]) -> Option<&'static str> {
+    FORBIDDEN.into_iter().find(|key| problems.iter().any(|p| p.key == *key))
+}
+
+/// Keys of problems that are a matter of permission.
+const FORBIDDEN: [&str; 2] = ["inherit_needs_authority", "external_forward"];
 
 /// Why a request was not understood or not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +94,16 @@ pub enum RequestError {
     Method,
     /// No token, or another one.
     Unauthorized,
-    /// A body that is not declared as JSON.
-    MediaType,
+    /// A body that is not declared as what this path takes.
+    MediaType(String),
     /// A body over the limit.
     TooLarge,
     /// The body did not come in time.
     Slow,
     /// The body is not the JSON that this path takes; where and why, without its values.
     Body(String),
+    /// The body is not the object that this path takes; every field that is wrong.
+    Shape(Vec<Problem>),
     /// The path or query is not what this path takes.
     Query(String),
 }
@@ -70,7 +116,7 @@ pub struct ApiError {
 }
 
 /// What a client reads of an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// For programs.
     pub key: String,
@@ -78,10 +124,13 @@ pub struct ErrorBody {
     pub message: String,
     /// The field of the request that it is about.
     pub field: Option<String>,
+    /// Everything that is wrong with an object or a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 /// The envelope of [`ErrorBody`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorAnswer {
     /// The error.
     pub error: ErrorBody,
@@ -93,6 +142,17 @@ impl From<OpError> for ApiError {
         let (status, key, field) = match error {
             OpError::Refused(refusal) => refused(&refusal),
             OpError::Invalid { field, .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", Some(field)),
+            OpError::AlreadyDecided => (StatusCode::CONFLICT, "already_decided", None),
+            OpError::Shape(problems) => {
+                let (status, key) = match forbidden(&problems) {
+                    Some(key) => (StatusCode::FORBIDDEN, key),
+                    None => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+                };
+                return Self::new(status, key, message, None).with(problems);
+            }
+            OpError::File(problems) => {
+                return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_file", message, None).with(problems);
+            }
             OpError::Store(error) => stored(error),
             OpError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
         };
@@ -108,11 +168,12 @@ impl From<RequestError> for ApiError {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed here".to_owned())
             }
             RequestError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "bearer token needed".to_owned()),
-            RequestError::MediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "body must be application/json".to_owned())
+            RequestError::MediaType(wanted) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", format!("body must be {wanted}"))
             }
             RequestError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body is too large".to_owned()),
             RequestError::Slow => (StatusCode::REQUEST_TIMEOUT, "timeout", "body did not come in time".to_owned()),
+            RequestError::Shape(problems) => return OpError::Shape(problems).into(),
             RequestError::Body(message) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", message),
             RequestError::Query(message) => (StatusCode::BAD_REQUEST, "bad_request", message),
         };
@@ -132,16 +193,37 @@ impl IntoResponse for ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, key: &str, message: String, field: Option<&str>) -> Self {
-        Self { status, error: ErrorBody { key: key.to_owned(), message, field: field.map(str::to_owned) } }
+        let (key, field, problems) = (key.to_owned(), field.map(str::to_owned), Vec::new());
+        Self { status, error: ErrorBody { key, message, field, problems } }
     }
+
+    /// The first problem's field is the error's.
+    fn with(mut self, problems: Vec<Problem>) -> Self {
+        self.error.field = problems.first().map(|p| p.field.clone()).filter(|f| !f.is_empty());
+        self.error.problems = problems;
+        self
+    }
+}
+
+/// The key of a refusal, for a problem in a file.
+pub fn refusal_key(refusal: &Refusal) -> &'static str {
+    refused(refusal).1
 }
 
 fn refused(refusal: &Refusal) -> (StatusCode, &'static str, Option<&'static str>) {
     match refusal {
         Refusal::AddressInUse(_) => (StatusCode::CONFLICT, "address_in_use", Some("address")),
-        Refusal::DomainExists(_) => (StatusCode::CONFLICT, "domain_exists", Some("name")),
+        Refusal::AddressReserved(_) => (StatusCode::CONFLICT, "address_reserved", Some("address")),
+        Refusal::NameInUse(_) => (StatusCode::CONFLICT, "name_in_use", Some("name")),
         Refusal::ForeignDomain(_) => (StatusCode::UNPROCESSABLE_ENTITY, "foreign_domain", Some("address")),
-        Refusal::DomainInUse(..) => (StatusCode::CONFLICT, "domain_in_use", None),
+        Refusal::InUse(_) => (StatusCode::CONFLICT, "in_use", None),
+        Refusal::ListLimit(_) => (StatusCode::CONFLICT, "list_limit", None),
+        Refusal::RuleLimit(_) => (StatusCode::CONFLICT, "rule_limit", None),
+        Refusal::GroupCycle(_) => (StatusCode::CONFLICT, "group_cycle", None),
+        Refusal::GroupDepth => (StatusCode::UNPROCESSABLE_ENTITY, "group_depth", None),
+        Refusal::DepartmentCycle(_) => (StatusCode::CONFLICT, "department_cycle", None),
+        Refusal::LastAdmin(_) => (StatusCode::CONFLICT, "last_admin", None),
+        Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", None),
         Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", None),
         Refusal::Limit(_) => (StatusCode::CONFLICT, "limit", None),
     }
@@ -151,6 +233,8 @@ fn stored(error: store::Error) -> (StatusCode, &'static str, Option<&'static str
     match error {
         store::Error::NotFound => (StatusCode::NOT_FOUND, "not_found", None),
         store::Error::Exists => (StatusCode::CONFLICT, "exists", None),
+        store::Error::OverQuota => (StatusCode::CONFLICT, "quota", None),
+        store::Error::HoldFull => (StatusCode::CONFLICT, "hold_full", None),
         store::Error::Limit => (StatusCode::CONFLICT, "limit", None),
         store::Error::Conflict => (StatusCode::CONFLICT, "conflict", None),
         store::Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),

@@ -3,12 +3,14 @@
 //! The handlers in [`routes`] read a request, call one operation of [`ops`] and write its result as JSON; [`error`]
 //! says how an error looks. What the API offers is documented in `docs/admin-api.md`.
 
+pub mod audit;
 pub mod error;
 pub mod ops;
+pub mod report;
+pub mod spec;
 pub mod view;
 
 mod actor;
-mod audit;
 mod request;
 mod routes;
 mod serve;
@@ -16,6 +18,6 @@ mod token;
 
 pub use actor::Actor;
 pub use ops::Admin;
-pub use routes::router;
+pub use routes::{Route, router, routes};
 pub use serve::{bind_unix, serve_tcp, serve_unix, socket_path};
 pub use token::Token;

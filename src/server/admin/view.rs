@@ -1,24 +1,37 @@
 //! How objects look in the API: what the CLI reads and the audit log keeps. Never credentials.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::directory::{Account, AccountState, Alias, Directory, DomainRecord};
-use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, Timestamp};
+use super::spec::{AccountSpec, DomainSpec};
+use crate::directory::{Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated};
+use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, GroupId, Timestamp};
 use crate::store::CheckReport;
 
 /// A hosted domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DomainView {
     /// Stable id.
+    #[schema(value_type = u32)]
     pub id: DomainId,
     /// In A-labels.
+    #[schema(value_type = String)]
     pub name: Domain,
+    /// Whose.
+    #[serde(default)]
+    pub organisation: Option<String>,
+    /// The domain of which it is a second name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias_of: Option<String>,
+    /// The account that receives mail for addresses nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_all: Option<String>,
     /// RFC 3339, UTC.
     pub created: String,
 }
 
 /// A domain with what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DomainDetail {
     /// The domain.
     #[serde(flatten)]
@@ -30,11 +43,13 @@ pub struct DomainDetail {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountView {
     /// Stable id.
+    #[schema(value_type = u32)]
     pub id: AccountId,
     /// Primary address.
+    #[schema(value_type = String)]
     pub address: Address,
     /// `active` or `removing`.
     pub state: AccountState,
@@ -43,37 +58,90 @@ pub struct AccountView {
 }
 
 /// An account with what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountDetail {
-    /// The account.
-    #[serde(flatten)]
-    pub account: AccountView,
+    /// Stable id.
+    #[schema(value_type = u32)]
+    pub id: AccountId,
+    /// RFC 3339, UTC.
+    pub created: String,
     /// Its further addresses.
+    #[schema(value_type = Vec<String>)]
     pub aliases: Vec<Address>,
+    /// Everything that can be set.
+    #[serde(flatten)]
+    pub shape: AccountSpec,
+}
+
+/// An object in the shape in which it is set, with what only the server says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed<T> {
+    /// Stable id.
+    pub id: u32,
+    /// RFC 3339, UTC; some objects have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Everything that can be set.
+    #[serde(flatten)]
+    pub shape: T,
+}
+
+/// A group in a list, without its members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupView {
+    /// Stable id.
+    #[schema(value_type = u32)]
+    pub id: GroupId,
+    /// Its address.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Who may send.
+    pub permission: Mode,
+    /// In no list that users see.
+    pub hidden: bool,
+    /// What is held for approval.
+    pub moderation: Moderated,
+    /// Entries, a department or group counted as one.
+    pub members: usize,
+    /// RFC 3339, UTC.
+    pub created: String,
 }
 
 /// A further address of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AliasView {
     /// Stable id.
+    #[schema(value_type = u32)]
     pub id: AliasId,
     /// The address.
+    #[schema(value_type = String)]
     pub address: Address,
     /// The primary address of its account.
+    #[schema(value_type = String)]
     pub account: Address,
+    /// False: as if it did not exist, but reserved.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
 }
 
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
-    /// In order of ids.
+pub struct Page<T, N = u32> {
+    /// In order of ids, unless the list says otherwise.
     pub items: Vec<T>,
     /// `after` of the next page; null on the last.
-    pub next: Option<u32>,
+    pub next: Option<N>,
 }
 
 /// The state of the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Of the program.
     pub version: String,
@@ -94,7 +162,7 @@ pub struct Status {
 }
 
 /// What `check` counted and found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckView {
     /// Accounts with mailboxes.
     pub accounts: u64,
@@ -109,7 +177,7 @@ pub struct CheckView {
 }
 
 /// One disagreement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FindingView {
     /// Where.
     pub place: String,
@@ -119,8 +187,10 @@ pub struct FindingView {
 
 impl DomainView {
     /// A domain's view.
-    pub fn of(domain: &DomainRecord) -> Self {
-        Self { id: domain.id, name: domain.name.clone(), created: rfc3339(domain.created) }
+    pub fn of(domain: &DomainRecord, directory: &Directory) -> Self {
+        let DomainSpec { organisation, alias_of, catch_all, .. } = DomainSpec::describe(domain, directory);
+        let (id, name, created) = (domain.id, domain.name.clone(), rfc3339(domain.created));
+        Self { id, name, organisation, alias_of, catch_all, created }
     }
 }
 
@@ -136,11 +206,41 @@ impl AccountView {
     }
 }
 
+impl AccountDetail {
+    /// An account's view with everything.
+    pub fn of(account: &Account, directory: &Directory) -> Self {
+        Self {
+            id: account.id,
+            created: rfc3339(account.created),
+            aliases: directory.aliases_of(account.id).map(|a| a.address.clone()).collect(),
+            shape: AccountSpec::describe(account, directory),
+        }
+    }
+}
+
+impl GroupView {
+    /// A group's view.
+    pub fn of(group: &Group) -> Self {
+        let members = &group.members;
+        let lists = [members.accounts.len(), members.departments.len(), members.groups.len(), members.external.len()];
+        Self {
+            id: group.id,
+            address: group.address.clone(),
+            description: group.description.clone(),
+            permission: group.mode,
+            hidden: group.hidden,
+            moderation: group.moderation.when,
+            members: lists.iter().sum(),
+            created: rfc3339(group.created),
+        }
+    }
+}
+
 impl AliasView {
     /// An alias's view; `None` if it has no account.
     pub fn of(alias: &Alias, directory: &Directory) -> Option<Self> {
         let account = directory.account(alias.account)?.address.clone();
-        Some(Self { id: alias.id, address: alias.address.clone(), account })
+        Some(Self { id: alias.id, address: alias.address.clone(), account, enabled: alias.enabled })
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::super::Actor;
-use super::super::audit::Entry;
 use super::super::error::OpError;
+use super::super::spec::{AccountSpec, Object};
 use super::super::view::{AccountDetail, AccountView, Page};
+use super::list::Listed;
+use super::organisation::department_in;
+use super::settings::resolved;
 use super::{Admin, Plan, blocking, not_found, unhurried, used_up};
 use crate::directory::change::{self, Change};
-use crate::directory::{Account, AccountState, Directory, Refusal, ScramVerifier};
+use crate::directory::{Account, AccountState, Credentials, Directory, Refusal};
 use crate::login::{LoginFailure, hash_password};
 use crate::mail::{AccountId, Address, Domain, Timestamp};
 use crate::store;
@@ -21,8 +24,10 @@ use crate::store;
 pub struct NewAccount {
     /// Primary address.
     pub address: Address,
-    /// Password.
-    pub password: String,
+    /// Password; without one nobody logs in until one is set.
+    pub password: Option<String>,
+    /// Everything else.
+    pub shape: AccountSpec,
 }
 
 /// Without the password.
@@ -32,7 +37,24 @@ impl fmt::Debug for NewAccount {
     }
 }
 
-type Credentials = (String, ScramVerifier);
+impl NewAccount {
+    /// An account with default settings.
+    pub fn new(address: Address, password: String) -> Self {
+        let shape = AccountSpec::new(address.to_string());
+        Self { address, password: Some(password), shape }
+    }
+}
+
+/// Which accounts a list has.
+#[derive(Clone, Debug, Default)]
+pub struct AccountFilter {
+    /// Those with a primary address in it.
+    pub domain: Option<Domain>,
+    /// Those in this state.
+    pub state: Option<AccountState>,
+    /// Those directly in it.
+    pub department: Option<String>,
+}
 
 impl Admin {
     /// Adds accounts with their default folders, all or none.
@@ -41,37 +63,42 @@ impl Admin {
         actor: Actor,
         accounts: Vec<NewAccount>,
     ) -> Result<Vec<AccountView>, OpError> {
-        accounts.iter().try_for_each(|a| check_password(&a.password))?;
+        accounts.iter().filter_map(|a| a.password.as_ref()).try_for_each(|p| check_password(p))?;
         let created = self.services.clock.now();
-        let (addresses, passwords): (Vec<_>, Vec<_>) = accounts.into_iter().map(|a| (a.address, a.password)).unzip();
         // Refused before hashing, which takes 20 ms for each.
-        let blank = vec![(String::new(), no_verifier()); addresses.len()];
-        let plan = plan_accounts(&self.services.directory.current(), &addresses, &blank, created)?;
-        change::apply_all(&self.services.directory.current(), &plan.changes)?;
+        let blank = vec![None; accounts.len()];
+        let current = self.services.directory.current();
+        let plan = plan_accounts(&current, &accounts, &blank, created)?;
+        change::apply_all(&current, &plan.changes)?;
 
-        let credentials = hash_all(passwords).await?;
-        let wanted = addresses.clone();
-        let directory =
-            self.change(actor, "account.add", move |d| plan_accounts(d, &wanted, &credentials, created)).await?;
+        let credentials = hash_each(accounts.iter().map(|a| a.password.clone()).collect()).await?;
+        let addresses: Vec<Address> = accounts.iter().map(|a| a.address.clone()).collect();
+        let owner = addresses.first().and_then(|a| self.owner(a));
+        let directory = self
+            .change(actor, "account.add", owner, move |d| plan_accounts(d, &accounts, &credentials, created))
+            .await?;
         addresses.iter().map(|a| account_in(&directory, a).map(AccountView::of)).collect()
     }
 
-    /// A part of the accounts, by id: those with an id above `after`, at most `limit`; all or one domain's.
-    pub fn accounts(&self, domain: Option<&Domain>, after: u32, limit: usize) -> Page<AccountView> {
+    /// A part of the accounts, by id; all or those that a filter lets through.
+    pub fn accounts(&self, filter: &AccountFilter, listed: Listed) -> Result<Page<AccountView>, OpError> {
         let directory = self.services.directory.current();
-        let in_domain = |a: &Account| domain.is_none_or(|d| a.address.domain() == Some(d));
-        let mut wanted = directory.accounts().filter(|a| a.id.number() > after && in_domain(a));
-        let items: Vec<_> = wanted.by_ref().take(limit).map(|a| AccountView::of(a)).collect();
-        let next = wanted.next().and(items.last()).map(|a| a.id.number());
-        Page { items, next }
+        let department = match &filter.department {
+            Some(path) => Some(department_in(&directory, None, path)?.id),
+            None => None,
+        };
+        let wanted = directory.accounts().filter(|a| {
+            filter.domain.as_ref().is_none_or(|d| a.address.domain() == Some(d))
+                && filter.state.is_none_or(|state| a.state == state)
+                && department.is_none_or(|id| a.departments.contains(&id))
+        });
+        Ok(listed.page(wanted.map(|a| (a.id.number(), AccountView::of(a)))))
     }
 
     /// One account, by its primary address.
     pub fn account(&self, address: &Address) -> Result<AccountDetail, OpError> {
         let directory = self.services.directory.current();
-        let account = account_in(&directory, address)?;
-        let aliases = directory.aliases().filter(|a| a.account == account.id).map(|a| a.address.clone()).collect();
-        Ok(AccountDetail { account: AccountView::of(account), aliases })
+        account_in(&directory, address).map(|account| AccountDetail::of(account, &directory))
     }
 
     /// Sets a password; it counts from the next login on.
@@ -83,11 +110,11 @@ impl Admin {
     ) -> Result<(), OpError> {
         check_password(&password)?;
         account_in(&self.services.directory.current(), &address)?;
-        let (hash, scram) = blocking(move || hash_password(&password).map_err(OpError::from)).await?;
-        self.change(actor, "account.password", move |directory| {
+        let credentials = blocking(move || hash_password(&password).map_err(OpError::from)).await?;
+        self.change(actor, "account.password", self.owner(&address), move |directory| {
             let account = account_in(directory, &address)?;
-            let account = Account { password: hash.clone(), scram: scram.clone(), ..account.clone() };
-            Ok(Plan::one(Change::PutAccount(account), Entry::password(&address)))
+            let (id, credentials) = (account.id, Some(Box::new(credentials.clone())));
+            Ok(Plan::one(Change::PutAccount(Account { credentials, ..account.clone() }), Object::Password(id)))
         })
         .await?;
         Ok(())
@@ -98,11 +125,10 @@ impl Admin {
     pub async fn remove_account(self: &Arc<Self>, actor: Actor, address: Address) -> Result<(), OpError> {
         let wanted = address.clone();
         let directory = self
-            .change(actor, "account.remove", move |directory| {
+            .change(actor, "account.remove", self.owner(&address), move |directory| {
                 let account = account_in(directory, &wanted)?;
                 let removing = Account { state: AccountState::Removing, ..account.clone() };
-                let audit = Entry::new(&wanted, Some(&AccountView::of(account)), Some(&AccountView::of(&removing)));
-                Ok(Plan::one(Change::PutAccount(removing), audit))
+                Ok(Plan::one(Change::PutAccount(removing), Object::Account(account.id)))
             })
             .await?;
         let id = account_in(&directory, &address)?.id;
@@ -127,10 +153,9 @@ impl Admin {
             Err(e) => return Err(e.into()),
         }
         let removed = self
-            .change(actor, "account.purged", move |directory| {
-                let account = directory.account(id).ok_or_else(|| not_found(format!("account {id}")))?;
-                let audit = Entry::new(&account.address, Some(&AccountView::of(account)), None);
-                Ok(Plan::one(Change::RemoveAccount(id), audit))
+            .change(actor, "account.purged", None, move |directory| {
+                directory.account(id).ok_or_else(|| not_found(format!("account {id}")))?;
+                Ok(Plan::one(Change::RemoveAccount(id), Object::Account(id)))
             })
             .await;
         match removed {
@@ -165,30 +190,31 @@ pub(super) fn account_in<'a>(directory: &'a Directory, address: &Address) -> Res
 
 fn plan_accounts(
     directory: &Directory,
-    addresses: &[Address],
-    credentials: &[Credentials],
+    accounts: &[NewAccount],
+    credentials: &[Option<Credentials>],
     created: Timestamp,
 ) -> Result<Plan, OpError> {
-    let mut plan = Plan::default();
-    for (n, (address, (password, scram))) in (0..).zip(addresses.iter().zip(credentials)) {
+    let mut plan = Plan::nothing();
+    for (n, (new, credentials)) in (0..).zip(accounts.iter().zip(credentials)) {
         let id = directory.new_account_id(n).ok_or_else(used_up)?;
-        let account = Account {
-            id,
-            address: address.clone(),
-            state: AccountState::Active,
-            password: password.clone(),
-            scram: scram.clone(),
-            created,
-        };
-        plan.audit.push(Entry::new(address, None, Some(&AccountView::of(&account))));
-        plan.changes.push(Change::PutAccount(account));
+        let credentials = credentials.clone().map(Box::new);
+        let blank = Account { credentials, ..Account::new(id, new.address.clone(), created) };
+        plan.changes.push(Change::PutAccount(resolved(&new.shape, directory, &blank)?));
+        plan.touched.push(Object::Account(id));
         plan.new_accounts.push(id);
     }
     Ok(plan)
 }
 
+/// Hashes those passwords that are there.
+async fn hash_each(passwords: Vec<Option<String>>) -> Result<Vec<Option<Credentials>>, OpError> {
+    let has: Vec<bool> = passwords.iter().map(Option::is_some).collect();
+    let mut hashed = hash_all(passwords.into_iter().flatten().collect()).await?.into_iter();
+    Ok(has.into_iter().map(|has| if has { hashed.next().flatten() } else { None }).collect())
+}
+
 /// Hashes passwords on as many threads as there are processors: each takes 19 MiB while it runs.
-async fn hash_all(passwords: Vec<String>) -> Result<Vec<Credentials>, OpError> {
+pub(super) async fn hash_all(passwords: Vec<String>) -> Result<Vec<Option<Credentials>>, OpError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let share = passwords.len().div_ceil(processors).max(1);
     let shares: Vec<_> = passwords
@@ -201,13 +227,13 @@ async fn hash_all(passwords: Vec<String>) -> Result<Vec<Credentials>, OpError> {
     let mut credentials = Vec::with_capacity(passwords.len());
     for share in shares {
         let hashed: Vec<Credentials> = share.await.map_err(|_| OpError::Unavailable)??;
-        credentials.extend(hashed);
+        credentials.extend(hashed.into_iter().map(Some));
     }
     Ok(credentials)
 }
 
 /// A password that every protocol can carry: RFC 4616 §2 has no NUL, IMAP's quoted strings have no line ends.
-fn check_password(password: &str) -> Result<(), OpError> {
+pub(super) fn check_password(password: &str) -> Result<(), OpError> {
     let refuse = |message: String| Err(OpError::Invalid { field: "password", message });
     if password.is_empty() {
         refuse("password is empty".to_owned())
@@ -220,14 +246,10 @@ fn check_password(password: &str) -> Result<(), OpError> {
     }
 }
 
-fn no_verifier() -> ScramVerifier {
-    ScramVerifier { salt: String::new(), iterations: 0, stored_key: String::new(), server_key: String::new() }
-}
-
 impl From<LoginFailure> for OpError {
     fn from(failure: LoginFailure) -> Self {
         match failure {
-            LoginFailure::BadCredentials | LoginFailure::Unavailable => Self::Unavailable,
+            LoginFailure::BadCredentials | LoginFailure::Disabled | LoginFailure::Unavailable => Self::Unavailable,
         }
     }
 }

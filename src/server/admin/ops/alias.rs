@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::super::Actor;
-use super::super::audit::Entry;
 use super::super::error::OpError;
+use super::super::spec::{AliasSpec, Object};
 use super::super::view::{AliasView, Page};
 use super::account::account_in;
+use super::list::Listed;
 use super::{Admin, Plan, not_found, used_up};
 use crate::directory::change::Change;
 use crate::directory::{Alias, Directory};
@@ -19,45 +20,97 @@ impl Admin {
         actor: Actor,
         address: Address,
         account: Address,
+        enabled: bool,
     ) -> Result<AliasView, OpError> {
         let wanted = address.clone();
         let directory = self
-            .change(actor, "alias.add", move |directory| {
-                let account = account_in(directory, &account)?;
-                let id = directory.new_alias_id().ok_or_else(used_up)?;
-                let alias = Alias { id, address: wanted.clone(), account: account.id };
-                let view = AliasView { id, address: wanted.clone(), account: account.address.clone() };
-                Ok(Plan::one(Change::AddAlias(alias), Entry::new(&wanted, None, Some(&view))))
+            .change(actor, "alias.add", self.owner(&address), move |directory| {
+                let account = account_in(directory, &account)?.id;
+                let id = directory.new_alias_id(0).ok_or_else(used_up)?;
+                let alias = Alias { id, address: wanted.clone(), account, enabled };
+                Ok(Plan::one(Change::PutAlias(alias), Object::Alias(id)))
             })
             .await?;
-        alias_in(&directory, &address)
+        view(&directory, &address)
     }
 
-    /// A part of the aliases, by id: those with an id above `after`, at most `limit`; all or one account's.
-    pub fn aliases(&self, account: Option<&Address>, after: u32, limit: usize) -> Result<Page<AliasView>, OpError> {
+    /// A part of the aliases, by id; all or one account's.
+    pub fn aliases(&self, account: Option<&Address>, listed: Listed) -> Result<Page<AliasView>, OpError> {
         let directory = self.services.directory.current();
         let owner = account.map(|a| account_in(&directory, a).map(|a| a.id)).transpose()?;
-        let mut wanted =
-            directory.aliases().filter(|a| a.id.number() > after && owner.is_none_or(|id| a.account == id));
-        let items: Vec<_> = wanted.by_ref().take(limit).filter_map(|a| AliasView::of(a, &directory)).collect();
-        let next = wanted.next().and(items.last()).map(|a| a.id.number());
-        Ok(Page { items, next })
+        let wanted = directory.aliases().filter(|a| owner.is_none_or(|id| a.account == id));
+        Ok(listed.page(wanted.filter_map(|a| Some((a.id.number(), AliasView::of(a, &directory)?)))))
+    }
+
+    /// One alias.
+    pub fn alias(&self, address: &Address) -> Result<AliasView, OpError> {
+        view(&self.services.directory.current(), address)
+    }
+
+    /// Makes an alias as the shape says: enabled or not, and whose. Another account's is another alias.
+    pub async fn put_alias(
+        self: &Arc<Self>,
+        actor: Actor,
+        address: Address,
+        spec: AliasSpec,
+    ) -> Result<AliasView, OpError> {
+        let wanted = address.clone();
+        let directory = self
+            .change(actor, "alias.put", self.owner(&address), move |directory| {
+                let old = alias_in(directory, &wanted)?;
+                let mut record = spec.resolve(directory, old.id).map_err(OpError::Shape)?;
+                if record.address != old.address {
+                    let message = "an alias keeps its address; add another one".to_owned();
+                    return Err(OpError::Invalid { field: "address", message });
+                }
+                if record.account == old.account {
+                    return Ok(Plan::one(Change::PutAlias(record), Object::Alias(old.id)));
+                }
+                record.id = directory.new_alias_id(0).ok_or_else(used_up)?;
+                Ok(Plan {
+                    touched: vec![Object::Alias(old.id), Object::Alias(record.id)],
+                    changes: vec![Change::RemoveAlias(old.id), Change::PutAlias(record)],
+                    ..Plan::nothing()
+                })
+            })
+            .await?;
+        view(&directory, &address)
+    }
+
+    /// Enables or disables an alias; disabled it is as if it did not exist, but reserved (policy semantics §4.2).
+    pub async fn set_alias_enabled(
+        self: &Arc<Self>,
+        actor: Actor,
+        address: Address,
+        enabled: bool,
+    ) -> Result<AliasView, OpError> {
+        let action = if enabled { "alias.enable" } else { "alias.disable" };
+        let wanted = address.clone();
+        let directory = self
+            .change(actor, action, self.owner(&address), move |directory| {
+                let old = alias_in(directory, &wanted)?;
+                Ok(Plan::one(Change::PutAlias(Alias { enabled, ..old.clone() }), Object::Alias(old.id)))
+            })
+            .await?;
+        view(&directory, &address)
     }
 
     /// Takes an alias away; the next transaction does not know it (policy semantics §5).
     pub async fn remove_alias(self: &Arc<Self>, actor: Actor, address: Address) -> Result<(), OpError> {
-        self.change(actor, "alias.remove", move |directory| {
-            let view = alias_in(directory, &address)?;
-            Ok(Plan::one(Change::RemoveAlias(view.id), Entry::new(&address, Some(&view), None)))
+        self.change(actor, "alias.remove", self.owner(&address), move |directory| {
+            let id = alias_in(directory, &address)?.id;
+            Ok(Plan::one(Change::RemoveAlias(id), Object::Alias(id)))
         })
         .await?;
         Ok(())
     }
 }
 
-fn alias_in(directory: &Directory, address: &Address) -> Result<AliasView, OpError> {
-    directory
-        .alias_at(address)
-        .and_then(|alias| AliasView::of(alias, directory))
-        .ok_or_else(|| not_found(format!("alias {address}")))
+fn view(directory: &Directory, address: &Address) -> Result<AliasView, OpError> {
+    let view = AliasView::of(alias_in(directory, address)?, directory);
+    view.ok_or_else(|| not_found(format!("alias {address}")))
+}
+
+fn alias_in<'a>(directory: &'a Directory, address: &Address) -> Result<&'a Alias, OpError> {
+    directory.alias_at(address).map(|a| &**a).ok_or_else(|| not_found(format!("alias {address}")))
 }

@@ -3,56 +3,114 @@
 use std::sync::Arc;
 
 use super::super::Actor;
-use super::super::audit::Entry;
 use super::super::error::OpError;
+use super::super::spec::{DomainSpec, Object};
 use super::super::view::{DomainDetail, DomainView};
 use super::{Admin, Plan, not_found, used_up};
-use crate::directory::change::Change;
-use crate::directory::{Directory, DomainRecord};
+use crate::directory::change::{self, Change};
+use crate::directory::{Directory, DomainRecord, ExternalForward, Organisation};
 use crate::mail::{Address, Domain};
 
 impl Admin {
-    /// Hosts a domain.
-    pub async fn add_domain(self: &Arc<Self>, actor: Actor, name: Domain) -> Result<DomainView, OpError> {
-        let (created, wanted) = (self.services.clock.now(), name.clone());
+    /// Hosts a domain. The first one founds an organisation of its name, if there is none yet.
+    pub async fn add_domain(self: &Arc<Self>, actor: Actor, spec: DomainSpec) -> Result<DomainView, OpError> {
+        let created = self.services.clock.now();
+        let name = Domain::parse(&spec.name).map_err(|e| OpError::not_an_address("name", e))?;
+        let wanted = name.clone();
         let directory = self
-            .change(actor, "domain.add", move |directory| {
-                let id = directory.new_domain_id().ok_or_else(used_up)?;
-                let domain = DomainRecord { id, name: wanted.clone(), created };
-                let audit = Entry::new(&domain.name, None, Some(&DomainView::of(&domain)));
-                Ok(Plan::one(Change::AddDomain(domain), audit))
+            .change(actor, "domain.add", None, move |directory| {
+                let id = directory.new_domain_id(0).ok_or_else(used_up)?;
+                let mut plan = Plan::nothing();
+                let mut founded = None;
+                if directory.organisations().next().is_none() && spec.organisation.is_none() {
+                    let id = directory.new_organisation_id(0).ok_or_else(used_up)?;
+                    let (name, external_forward) = (wanted.to_string(), ExternalForward::default());
+                    let organisation = Organisation { id, name, external_forward, hold_limit: None, created };
+                    let change = Change::PutOrganisation(organisation);
+                    founded = Some(change::apply(directory, &change)?.0);
+                    plan.changes.push(change);
+                    plan.touched.push(Object::Organisation(id));
+                }
+                let record =
+                    spec.resolve(founded.as_ref().unwrap_or(directory), id, created).map_err(OpError::Shape)?;
+                plan.changes.push(Change::PutDomain(record));
+                plan.touched.push(Object::Domain(id));
+                Ok(plan)
             })
             .await?;
-        domain_in(&directory, &name).map(DomainView::of)
+        domain_in(&directory, &name).map(|d| DomainView::of(d, &directory))
     }
 
     /// The domains, by id.
     pub fn domains(&self) -> Vec<DomainView> {
-        self.services.directory.current().domains().map(|d| DomainView::of(d)).collect()
+        let directory = self.services.directory.current();
+        directory.domains().map(|d| DomainView::of(d, &directory)).collect()
     }
 
     /// One domain.
     pub fn domain(&self, name: &Domain) -> Result<DomainDetail, OpError> {
-        let directory = self.services.directory.current();
-        let domain = DomainView::of(domain_in(&directory, name)?);
-        let here = |a: &Address| a.domain() == Some(name);
-        Ok(DomainDetail {
-            domain,
-            accounts: directory.accounts().filter(|a| here(&a.address)).count(),
-            aliases: directory.aliases().filter(|a| here(&a.address)).count(),
-        })
+        detail(&self.services.directory.current(), name)
+    }
+
+    /// Replaces a domain's settings. Its name, its organisation and what it is a second name of stay.
+    pub async fn put_domain(
+        self: &Arc<Self>,
+        actor: Actor,
+        name: Domain,
+        spec: DomainSpec,
+    ) -> Result<DomainDetail, OpError> {
+        self.edit_domain(actor, "domain.put", name, move |shape| *shape = spec.clone()).await
+    }
+
+    /// Sets who receives mail for addresses that nobody has; `None` for nobody.
+    pub async fn set_catch_all(
+        self: &Arc<Self>,
+        actor: Actor,
+        name: Domain,
+        account: Option<String>,
+    ) -> Result<DomainDetail, OpError> {
+        self.edit_domain(actor, "domain.catch-all", name, move |shape| shape.catch_all.clone_from(&account)).await
+    }
+
+    async fn edit_domain(
+        self: &Arc<Self>,
+        actor: Actor,
+        action: &'static str,
+        name: Domain,
+        edit: impl Fn(&mut DomainSpec) + Send + Sync + 'static,
+    ) -> Result<DomainDetail, OpError> {
+        let wanted = name.clone();
+        let directory = self
+            .change(actor, action, None, move |directory| {
+                let old = domain_in(directory, &wanted)?;
+                let mut shape = DomainSpec::describe(old, directory);
+                edit(&mut shape);
+                let record = shape.resolve(directory, old.id, old.created).map_err(OpError::Shape)?;
+                Ok(Plan::one(Change::PutDomain(record), Object::Domain(old.id)))
+            })
+            .await?;
+        detail(&directory, &name)
     }
 
     /// Stops to host a domain that has no addresses.
     pub async fn remove_domain(self: &Arc<Self>, actor: Actor, name: Domain) -> Result<(), OpError> {
-        self.change(actor, "domain.remove", move |directory| {
-            let domain = domain_in(directory, &name)?;
-            let audit = Entry::new(&domain.name, Some(&DomainView::of(domain)), None);
-            Ok(Plan::one(Change::RemoveDomain(domain.id), audit))
+        self.change(actor, "domain.remove", None, move |directory| {
+            let id = domain_in(directory, &name)?.id;
+            Ok(Plan::one(Change::RemoveDomain(id), Object::Domain(id)))
         })
         .await?;
         Ok(())
     }
+}
+
+fn detail(directory: &Directory, name: &Domain) -> Result<DomainDetail, OpError> {
+    let domain = DomainView::of(domain_in(directory, name)?, directory);
+    let here = |a: &Address| a.domain() == Some(name);
+    Ok(DomainDetail {
+        domain,
+        accounts: directory.accounts().filter(|a| here(&a.address)).count(),
+        aliases: directory.aliases().filter(|a| here(&a.address)).count(),
+    })
 }
 
 fn domain_in<'a>(directory: &'a Directory, name: &Domain) -> Result<&'a DomainRecord, OpError> {

@@ -7,10 +7,29 @@
 
 mod account;
 mod alias;
+mod apply;
+mod audit_log;
 mod domain;
+mod explain;
+mod group;
+pub mod hold;
+mod list;
+mod organisation;
+mod queue;
+mod rule;
+mod settings;
 mod status;
+mod trace;
 
-pub use account::NewAccount;
+pub use account::{AccountFilter, NewAccount};
+pub use apply::Applied;
+pub use explain::Question;
+pub use group::GroupList;
+pub use hold::{HoldFilter, Ruling};
+pub use list::Listed;
+pub use queue::queue_of;
+pub use rule::RuleName;
+pub use trace::TraceFilter;
 
 use std::sync::Arc;
 
@@ -19,11 +38,12 @@ use tokio::sync::Mutex;
 use super::Actor;
 use super::audit;
 use super::error::OpError;
+use super::spec::{Difference, Object};
 use crate::directory::change::{self, Change, RecordWrite};
 use crate::directory::{Directory, Refusal};
-use crate::mail::{AccountId, Timestamp};
+use crate::mail::{AccountId, Address, GroupId, OrganisationId, Timestamp};
 use crate::server::Services;
-use crate::store::{self, DirectoryWrite};
+use crate::store::{self, AuditEntry, DirectoryWrite};
 
 /// The administrator's hand on the server. One for the process.
 #[derive(Debug)]
@@ -41,16 +61,34 @@ impl Admin {
         Arc::new(Self { services, started, changing: Mutex::new(()) })
     }
 
-    /// Makes the change that `plan` draws up from the directory as it is then; gives the directory after it.
-    async fn change<P>(self: &Arc<Self>, actor: Actor, action: &'static str, plan: P) -> Result<Arc<Directory>, OpError>
+    /// The organisation of an address.
+    fn owner(&self, address: &Address) -> Option<OrganisationId> {
+        self.services.directory.current().organisation_of(address.domain()?)
+    }
+
+    /// Makes the change that `plan` draws up from the directory as it is then; gives the directory after it. `owner`
+    /// is whose log has it if it is refused.
+    async fn change<P>(
+        self: &Arc<Self>,
+        actor: Actor,
+        action: &'static str,
+        owner: Option<OrganisationId>,
+        plan: P,
+    ) -> Result<Arc<Directory>, OpError>
     where
         P: Fn(&Directory) -> Result<Plan, OpError> + Send + Sync + 'static,
     {
         let admin = self.clone();
-        unhurried(async move { admin.change_locked(actor, action, Arc::new(plan)).await }).await
+        unhurried(async move { admin.change_locked(actor, action, owner, Arc::new(plan)).await }).await
     }
 
-    async fn change_locked<P>(&self, actor: Actor, action: &str, plan: Arc<P>) -> Result<Arc<Directory>, OpError>
+    async fn change_locked<P>(
+        &self,
+        actor: Actor,
+        action: &str,
+        owner: Option<OrganisationId>,
+        plan: Arc<P>,
+    ) -> Result<Arc<Directory>, OpError>
     where
         P: Fn(&Directory) -> Result<Plan, OpError> + Send + Sync + 'static,
     {
@@ -58,17 +96,21 @@ impl Admin {
         for _ in 0..ATTEMPTS {
             let before = self.services.directory.current();
             let version = before.version();
-            let planned = plan.clone();
-            let draft = blocking(move || draft(&before, &planned(&before)?)).await?;
+            let (planned, now) = (plan.clone(), self.services.clock.now());
+            let doing = action.to_owned();
+            let drawn = blocking(move || draft(&before, &planned(&before)?, now, actor, &doing)).await;
+            let draft = match drawn {
+                Ok(draft) => draft,
+                Err(error) => return Err(self.refused(actor, action, owner, error).await),
+            };
             // INBOX is there before anyone can find the account.
             self.create_folders(draft.new_accounts).await?;
-            let audit = audit::record(self.services.clock.now(), actor, action, &draft.audit);
             let writes = draft.writes.into_iter().map(|(kind, id, value)| DirectoryWrite { kind, id, value }).collect();
-            match self.services.store.change_directory(version, writes, audit).await {
+            match self.services.store.change_directory(version, writes, draft.audit).await {
                 Ok(()) => {
                     self.services.directory.replace(draft.next);
-                    let objects: Vec<&str> = draft.audit.iter().take(LOGGED).map(|e| e.object.as_str()).collect();
-                    tracing::info!(action, ?actor, ?objects, count = draft.audit.len(), "directory changed");
+                    let objects = draft.objects;
+                    tracing::info!(action, ?actor, ?objects, count = draft.count, "directory changed");
                     return Ok(self.services.directory.current());
                 }
                 Err(store::Error::Conflict) => self.reload().await?,
@@ -76,6 +118,20 @@ impl Admin {
             }
         }
         Err(store::Error::Conflict.into())
+    }
+
+    /// Records an attempt that the semantics want to see recorded (policy semantics §14); gives the error back.
+    async fn refused(&self, actor: Actor, action: &str, owner: Option<OrganisationId>, error: OpError) -> OpError {
+        let Some(key) = error.recorded_key() else { return error };
+        let now = self.services.clock.now();
+        let record = audit::Record::refusal(now, actor, action, key, error.to_string()).encode();
+        let entries: Vec<AuditEntry> =
+            owner.into_iter().map(|organisation| AuditEntry { organisation, record: record.clone() }).collect();
+        tracing::warn!(action, ?actor, key, "change refused");
+        if let Err(unrecorded) = self.services.store.audit_append(entries).await {
+            return unrecorded.into();
+        }
+        error
     }
 
     /// Takes the directory from the store, where another process has changed it.
@@ -98,13 +154,17 @@ impl Admin {
 #[derive(Debug, Default)]
 struct Plan {
     changes: Vec<Change>,
-    audit: Vec<audit::Entry>,
+    touched: Vec<Object>,
     new_accounts: Vec<AccountId>,
 }
 
 impl Plan {
-    fn one(change: Change, audit: audit::Entry) -> Self {
-        Self { changes: vec![change], audit: vec![audit], new_accounts: Vec::new() }
+    fn one(change: Change, object: Object) -> Self {
+        Self { changes: vec![change], touched: vec![object], new_accounts: Vec::new() }
+    }
+
+    fn nothing() -> Self {
+        Self::default()
     }
 }
 
@@ -112,13 +172,23 @@ impl Plan {
 struct Draft {
     next: Directory,
     writes: Vec<RecordWrite>,
-    audit: Vec<audit::Entry>,
+    audit: Vec<AuditEntry>,
     new_accounts: Vec<AccountId>,
+    /// For the log.
+    objects: Vec<String>,
+    count: usize,
 }
 
-fn draft(before: &Directory, plan: &Plan) -> Result<Draft, OpError> {
+fn draft(before: &Directory, plan: &Plan, now: Timestamp, actor: Actor, action: &str) -> Result<Draft, OpError> {
     let (next, writes) = change::apply_all(before, &plan.changes)?;
-    Ok(Draft { next, writes, audit: plan.audit.clone(), new_accounts: plan.new_accounts.clone() })
+    let entries: Vec<Difference> = plan.touched.iter().map(|object| object.difference(before, &next)).collect();
+    let owner = |object: &Object| object.organisation(before).or_else(|| object.organisation(&next));
+    let owners: Vec<Option<OrganisationId>> = plan.touched.iter().map(owner).collect();
+    let everybody: Vec<OrganisationId> = next.organisations().map(|o| o.id).collect();
+    let objects = entries.iter().take(LOGGED).map(|e| e.name.clone()).collect();
+    let count = entries.len();
+    let audit = audit::records(&audit::Record::change(now, actor, action, entries), &owners, &everybody);
+    Ok(Draft { next, writes, audit, new_accounts: plan.new_accounts.clone(), objects, count })
 }
 
 /// Runs `operation` to its end whether or not the caller waits for it.
@@ -141,6 +211,16 @@ fn not_found(object: impl std::fmt::Display) -> OpError {
 /// Refused because all numbers of a kind have been given out.
 fn used_up() -> OpError {
     Refusal::Limit("ids are used up".to_owned()).into()
+}
+
+/// The account's address, or its id once it is gone.
+fn account_name(directory: &Directory, id: AccountId) -> String {
+    directory.account(id).map_or_else(|| format!("account {id}"), |account| account.address.to_string())
+}
+
+/// The group's address, or its id once it is gone.
+fn group_name(directory: &Directory, id: GroupId) -> String {
+    directory.group(id).map_or_else(|| format!("group {id}"), |group| group.address.to_string())
 }
 
 /// How often a change starts again when another process was first.

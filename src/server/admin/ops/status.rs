@@ -11,7 +11,7 @@ impl Admin {
         let uptime = self.services.clock.now().seconds().saturating_sub(self.started.seconds());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            hostname: self.services.hostname.clone(),
+            hostname: self.services.hostname.to_string(),
             started: rfc3339(self.started),
             uptime_seconds: u64::try_from(uptime).unwrap_or_default(),
             directory_version: directory.version(),

@@ -1,0 +1,109 @@
+//! What would happen to a message.
+
+use std::net::IpAddr;
+
+use super::super::error::OpError;
+use super::super::report::{ExplainView, FoundView, PlannedView};
+use super::{Admin, account_name, group_name};
+use crate::directory::Directory;
+use crate::mail::{ForwardPath, ReversePath};
+use crate::proto::authres::SpfResult;
+use crate::proto::smtp::Reply;
+use crate::routing::{Folder, Plan, Via};
+use crate::server::smtp::{self, Client, Preview};
+
+/// Who would send what to whom.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO.
+    pub to: ForwardPath,
+    /// The login name of the session; without one it is a session on port 25.
+    pub auth: Option<String>,
+    /// The address of that session's client.
+    pub client: Option<IpAddr>,
+    /// What SPF says of it.
+    pub spf: SpfResult,
+}
+
+impl Admin {
+    /// What would happen, step by step.
+    pub async fn explain(&self, question: Question) -> Result<ExplainView, OpError> {
+        let directory = self.services.directory.current();
+        let client = match &question.auth {
+            Some(name) => Client::Login(directory.login(name).map(|account| account.id).ok_or_else(|| {
+                let message = format!("{name} is no account that can log in");
+                OpError::Invalid { field: "auth", message }
+            })?),
+            None => Client::Host { address: question.client, spf_passed: question.spf == SpfResult::Pass },
+        };
+        // A large group takes its time.
+        super::blocking(move || {
+            let preview = smtp::preview(&directory, &client, question.reverse_path, &question.to);
+            Ok(view(&directory, preview))
+        })
+        .await
+    }
+}
+
+fn view(directory: &Directory, preview: Preview) -> ExplainView {
+    match preview {
+        Preview::Mail(reply) => ExplainView {
+            findings: Vec::new(),
+            command: "MAIL".to_owned(),
+            accepted: !reply.is_negative(),
+            reply: text(&reply),
+            deliveries: Vec::new(),
+            delivery_count: 0,
+        },
+        Preview::Rcpt(reply, explanation) => {
+            let found = |f: crate::routing::Finding| FoundView { about: f.about.to_owned(), text: f.text };
+            ExplainView {
+                findings: explanation.findings.into_iter().map(found).collect(),
+                command: "RCPT".to_owned(),
+                accepted: explanation.verdict.is_ok(),
+                reply: text(&reply),
+                deliveries: planned(directory, &explanation.plan),
+                delivery_count: explanation.plan.local.len() + explanation.plan.remote.len(),
+            }
+        }
+    }
+}
+
+/// The reply on one line.
+fn text(reply: &Reply) -> String {
+    let enhanced = reply.enhanced().map_or_else(String::new, |code| format!("{code} "));
+    format!("{} {enhanced}{}", reply.code(), reply.text().replace('\n', " "))
+}
+
+fn planned(directory: &Directory, plan: &Plan) -> Vec<PlannedView> {
+    let names = |ids: &[crate::mail::AccountId]| ids.iter().map(|id| account_name(directory, *id)).collect();
+    let local = plan.local.iter().map(|local| PlannedView {
+        to: account_name(directory, local.account),
+        kind: "local".to_owned(),
+        folder: Some(
+            match local.folder {
+                Folder::Inbox => "INBOX",
+                Folder::Junk => "Junk",
+            }
+            .to_owned(),
+        ),
+        via: match local.via {
+            Via::Group(id) => Some(group_name(directory, id)),
+            Via::Direct | Via::Postmaster | Via::CatchAll => None,
+        },
+        forwarded_by: names(&local.forwarded_by),
+    });
+    let remote = plan.remote.iter().map(|remote| PlannedView {
+        to: remote.to.to_string(),
+        kind: "remote".to_owned(),
+        folder: None,
+        via: None,
+        forwarded_by: names(&remote.forwarded_by),
+    });
+    local.chain(remote).take(NAMED).collect()
+}
+
+/// Deliveries that are named one by one.
+const NAMED: usize = 1000;

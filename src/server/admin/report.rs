@@ -1,0 +1,187 @@
+//! How messages look in the API: where they went, what waits, what would happen, and what administrators did.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Actor;
+use super::spec::Difference;
+
+/// A message that was accepted or refused, as `trace` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TraceView {
+    /// What the reply to the message named.
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// What was known when it was accepted or refused; keys may be added.
+    pub record: Value,
+    /// What came later, oldest first.
+    pub events: Vec<Value>,
+    /// Deliveries to mailboxes here, as many as were asked for.
+    pub deliveries: Vec<TraceDeliveryView>,
+    /// How many there are.
+    pub delivery_count: u64,
+}
+
+/// A delivery to a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TraceDeliveryView {
+    /// Whose.
+    pub account: String,
+    /// `ordinary`, or `monitor` for the copy of a mail rule.
+    pub copy: String,
+    /// `delivered`, `full` (is tried again), `gone` or `failed`.
+    pub state: String,
+    /// The folder as it is called now.
+    pub folder: Option<String>,
+    /// Its UID there at first.
+    pub uid: Option<u32>,
+    /// The group through which it came.
+    pub via: Option<String>,
+}
+
+/// A record of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditView {
+    /// Its number in its organisation's log, from 1.
+    pub sequence: u64,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Who; null if the record cannot be read.
+    #[schema(value_type = Option<Object>)]
+    pub actor: Option<Actor>,
+    /// `account.add`, `group.members`, `hold.refuse` …
+    pub action: String,
+    /// What became of the objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Difference>,
+    /// Why nothing became of it: the key of the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// What was attempted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What verification of an audit log has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditCheckView {
+    /// Whose log.
+    pub organisation: String,
+    /// Every record is as it was written.
+    pub intact: bool,
+    /// How many records there are, if it is.
+    pub records: Option<u64>,
+    /// Otherwise the number of the first that is missing or was changed.
+    pub first_bad: Option<u64>,
+}
+
+/// An item of the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueItemView {
+    /// Its id.
+    pub id: String,
+    /// The message, as `trace` knows it.
+    pub message: String,
+    /// `remote`, or `full` for an account here that has no room.
+    pub kind: String,
+    /// To whom.
+    pub recipient: String,
+    /// The host it is for; null for an account here.
+    pub host: Option<String>,
+    /// MAIL FROM; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// When it is tried next.
+    pub due: String,
+    /// How often it has been tried.
+    pub attempts: u32,
+    /// What came of the last attempt.
+    pub note: String,
+}
+
+/// A message that waits, or waited, for a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldView {
+    /// Its id.
+    pub id: String,
+    /// Whose limit it counts against.
+    pub organisation: String,
+    /// `moderation`, `approval` or `quarantine`.
+    pub kind: String,
+    /// `pending`, `accepted` or `refused`.
+    pub state: String,
+    /// The message, as `trace` knows it.
+    pub message: String,
+    /// Octets.
+    pub size: u64,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// When it is too late to decide.
+    pub expires: Option<String>,
+    /// MAIL FROM; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// The authors.
+    pub from: Vec<String>,
+    /// The recipients as given.
+    pub recipients: Vec<String>,
+    /// Decoded.
+    pub subject: String,
+    /// The group whose moderators decide.
+    pub group: Option<String>,
+    /// The mail rule that held it.
+    pub rule: Option<String>,
+    /// Who may decide beside domain admins.
+    pub approvers: Vec<String>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// When.
+    pub decided: Option<String>,
+    /// What they said.
+    pub text: Option<String>,
+    /// When that had been carried out.
+    pub finished: Option<String>,
+}
+
+/// What would happen to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainView {
+    /// What decided, in the order of evaluation.
+    pub findings: Vec<FoundView>,
+    /// The command that is answered last: `MAIL` or `RCPT`.
+    pub command: String,
+    /// What the sender would read.
+    pub reply: String,
+    /// Whether the recipient would be accepted.
+    pub accepted: bool,
+    /// Who would get a copy, at most 1,000 are named.
+    pub deliveries: Vec<PlannedView>,
+    /// How many there are.
+    pub delivery_count: usize,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundView {
+    /// `sender`, `lookup`, `group`, `member`, `verdict`, `delivery` or `forward`.
+    pub about: String,
+    /// What was found.
+    pub text: String,
+}
+
+/// A copy that somebody would get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedView {
+    /// The account's address, or the one elsewhere.
+    pub to: String,
+    /// `local` or `remote`.
+    pub kind: String,
+    /// Where it would lie; null for one elsewhere.
+    pub folder: Option<String>,
+    /// The group through which it would come.
+    pub via: Option<String>,
+    /// The accounts that would forward it, in order.
+    pub forwarded_by: Vec<String>,
+}

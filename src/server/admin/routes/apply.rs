@@ -1,0 +1,40 @@
+//! Whole organisations from a file.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::super::Actor;
+use super::super::ops::{Admin, Applied};
+use super::super::request::{InQuery, TomlBody};
+use super::{Answer, Route};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("POST", "/apply", "Make everything as a TOML file says; dry_run=true only shows it", post(apply))
+            .query::<HowToApply>()
+            .takes_toml()
+            .answers::<Applied>(),
+    ]
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct HowToApply {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn apply(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    InQuery(query): InQuery<HowToApply>,
+    TomlBody(text): TomlBody,
+) -> Answer<Json<Applied>> {
+    let applied = if query.dry_run { admin.dry_run(text).await? } else { admin.apply(actor, text).await? };
+    Ok(Json(applied))
+}
