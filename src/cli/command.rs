@@ -2,7 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::account::AccountCommand;
+use super::alias::AliasCommand;
+use super::apply::Apply;
+use super::domain::DomainCommand;
+use super::group::GroupCommand;
+use super::hold::{HoldCommand, QueueCommand};
+use super::organisation::{DepartmentCommand, OrganisationCommand, RelayCommand};
+use super::rule::RuleCommand;
+use super::trace::{AuditCommand, Explain, TraceCommand};
 
 /// A mail server: SMTP in, RocksDB at rest, IMAP out.
 #[derive(Debug, Parser)]
@@ -29,15 +39,46 @@ pub enum Command {
     Check(Format),
     /// Say what the running server is and has.
     Status(Format),
+    /// Make the directory as a file says: all of it or nothing.
+    Apply(Apply),
+    /// Owners of domains.
+    #[command(subcommand)]
+    Organisation(OrganisationCommand),
     /// Hosted domains.
     #[command(subcommand)]
     Domain(DomainCommand),
+    /// Nodes of an organisation's tree.
+    #[command(subcommand)]
+    Department(DepartmentCommand),
     /// Accounts.
     #[command(subcommand)]
-    Account(AccountCommand),
+    Account(Box<AccountCommand>),
     /// Further addresses of accounts.
     #[command(subcommand)]
     Alias(AliasCommand),
+    /// Groups.
+    #[command(subcommand)]
+    Group(Box<GroupCommand>),
+    /// Mail rules.
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Trusted relays and gateways.
+    #[command(subcommand)]
+    Relay(RelayCommand),
+    /// Where messages went.
+    #[command(subcommand)]
+    Trace(TraceCommand),
+    /// Say what would happen to a message, and why.
+    Explain(Explain),
+    /// What has still to be delivered.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Messages that wait for a decision.
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// What administrators did.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 /// How a result is written.
@@ -48,109 +89,20 @@ pub struct Format {
     pub json: bool,
 }
 
-/// Hosted domains.
-#[derive(Debug, Subcommand)]
-pub enum DomainCommand {
-    /// Host domains.
-    Add {
-        /// Domain name, with A-labels or U-labels.
-        #[arg(required = true)]
-        name: Vec<String>,
-    },
-    /// List the domains.
-    List(Format),
-    /// Show one domain.
-    Show {
-        /// Domain name.
-        name: String,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Stop to host domains that have no addresses.
-    Remove {
-        /// Domain name.
-        #[arg(required = true)]
-        name: Vec<String>,
-    },
+/// On or off.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Switch {
+    /// It is so.
+    On,
+    /// It is not.
+    Off,
 }
 
-/// Accounts.
-#[derive(Debug, Subcommand)]
-pub enum AccountCommand {
-    /// Add accounts; several get the same password.
-    Add {
-        /// Primary address.
-        #[arg(required = true)]
-        address: Vec<String>,
-        #[command(flatten)]
-        password: PasswordSource,
-    },
-    /// List the accounts.
-    List {
-        /// Only those of this domain.
-        #[arg(long)]
-        domain: Option<String>,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Show one account with its aliases.
-    Show {
-        /// Primary address.
-        address: String,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Set the password of an account.
-    Password {
-        /// Primary address.
-        address: String,
-        #[command(flatten)]
-        password: PasswordSource,
-    },
-    /// Remove accounts with their aliases and all their mail.
-    Remove {
-        /// Primary address.
-        #[arg(required = true)]
-        address: Vec<String>,
-    },
-}
-
-/// Where a password comes from; without either option it is asked for on the terminal.
-#[derive(Args, Clone, Copy, Debug)]
-#[group(multiple = false)]
-pub struct PasswordSource {
-    /// Read the password from standard input, to its end; one line end there does not count.
-    #[arg(long)]
-    pub password_stdin: bool,
-    /// Make up a password and write it to standard output.
-    #[arg(long)]
-    pub generate_password: bool,
-}
-
-/// Further addresses of accounts.
-#[derive(Debug, Subcommand)]
-pub enum AliasCommand {
-    /// Give an account a further address.
-    Add {
-        /// The further address.
-        address: String,
-        /// Primary address of the account.
-        account: String,
-    },
-    /// List the aliases.
-    List {
-        /// Only those of this account.
-        #[arg(long)]
-        account: Option<String>,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Remove aliases.
-    Remove {
-        /// The further address.
-        #[arg(required = true)]
-        address: Vec<String>,
-    },
+impl Switch {
+    /// True for on.
+    pub fn is_on(self) -> bool {
+        matches!(self, Switch::On)
+    }
 }
 
 const EXIT_CODES: &str =
@@ -187,6 +139,45 @@ mod tests {
             ("alias add a@corp.test", false),
             ("alias list --account alice@corp.test", true),
             ("alias remove a@corp.test", true),
+            ("alias disable a@corp.test", true),
+            ("apply acme.toml --dry-run --json", true),
+            ("apply", false),
+            ("domain alias corp-alias.test corp.test", true),
+            ("domain catch-all corp.test", true),
+            ("organisation add acme --external-forward sometimes", false),
+            ("department remove /Sales/East --target /Sales", true),
+            ("account add team@corp.test --shared", true),
+            ("account add team@corp.test --shared --generate-password", false),
+            ("account state alice@corp.test frozen --incoming store+forward", true),
+            ("account state alice@corp.test asleep", false),
+            ("account scope alice@corp.test --send internal --receive *@partner.test", true),
+            ("account forward alice@corp.test bob@corp.test --no-keep", true),
+            ("account forward alice@corp.test --off", true),
+            ("account forward alice@corp.test", false),
+            ("account vacation alice@corp.test --text away --until 2026-08-01", true),
+            ("account vacation alice@corp.test", false),
+            ("account admin alice@corp.test on", true),
+            ("account admin alice@corp.test maybe", false),
+            ("group add g@corp.test --permission members --member alice@corp.test --hidden on", true),
+            ("group permission g@corp.test everybody", false),
+            ("group members add g@corp.test group:h@corp.test --edge check", true),
+            ("group members add g@corp.test", false),
+            ("group whitelist remove g@corp.test *@partner.test", true),
+            ("group moderation g@corp.test all --moderator dave@corp.test", true),
+            ("rule add watch --scope everyone --copy erin@corp.test:m --keyword x", true),
+            ("rule add watch --file watch.toml --copy erin@corp.test", false),
+            ("rule disable watch --organisation acme", true),
+            ("relay add 192.0.2.0/24 gateway", true),
+            ("relay add 192.0.2.0/24 friend", false),
+            ("trace find --recipient alice@corp.test --from 2026-01-01 --limit 5 --json", true),
+            ("trace find --limit 5000", false),
+            ("trace show", false),
+            ("explain --from a@b.test --to alice@corp.test --spf pass", true),
+            ("explain --from a@b.test --to alice@corp.test --spf perhaps", false),
+            ("explain --from a@b.test --to alice@corp.test --auth alice@corp.test --spf pass", false),
+            ("queue list --host partner.test", true),
+            ("hold refuse 00000000000000000001 --text no", true),
+            ("audit verify --organisation acme", true),
             ("", false),
             ("explode", false),
         ] {

@@ -3,12 +3,23 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 no server to ask. Results go to standard
 //! output, messages to standard error as `posthouse: …`.
 
+mod account;
+mod alias;
+mod apply;
 mod client;
 mod command;
 mod demo;
+mod domain;
+mod group;
+mod hold;
+mod input;
+mod organisation;
 mod output;
 mod password;
+mod rule;
 mod run;
+mod status;
+mod trace;
 
 use std::process::ExitCode;
 

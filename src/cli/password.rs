@@ -3,10 +3,22 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
+use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::client::Failure;
-use super::command::PasswordSource;
+
+/// Where a password comes from; without either option it is asked for on the terminal.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(multiple = false)]
+pub struct PasswordSource {
+    /// Read the password from standard input, to its end; one line end there does not count.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Make up a password and write it to standard output.
+    #[arg(long)]
+    pub generate_password: bool,
+}
 
 /// The password for a new or changed account. One that was made up is for the caller to tell once it counts.
 pub fn obtain(source: PasswordSource) -> Result<String, Failure> {
