@@ -21,9 +21,13 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{Certificate, Config, Listener, Protocol, TlsMode};
+use crate::delivery;
 use crate::directory::{Directory, RecordError};
-use crate::login::Authenticator;
+use crate::emailauth::EmailAuth;
+use crate::login::{Authenticator, secret_file};
+use crate::mail::srs::SrsKey;
 use crate::mail::{Clock, Timestamp};
+use crate::net::dns::{Dns, DnsSetupError};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener;
 use crate::net::tls::{Tls, TlsError};
@@ -72,6 +76,9 @@ pub enum StartError {
     /// Certificate or key.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// The DNS cannot be asked.
+    #[error("dns: {0}")]
+    Dns(#[from] DnsSetupError),
     /// A listener cannot be bound.
     #[error("listener {number} ({protocol} on {address}): {cause}")]
     Bind {
@@ -108,7 +115,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let (stop, stopping) = watch::channel(false);
     let tasks = bound.start(&config, &services, Shutdown::new(stopping)).await?;
     tracing::info!(
-        hostname = config.hostname,
+        hostname = %config.hostname,
         data_dir = %config.data_dir.display(),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
@@ -148,10 +155,18 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         store,
         directory: LiveDirectory::new(directory),
         authenticator,
+        srs: SrsKey::new(secret(config, "srs.key")?),
+        email_auth: EmailAuth::new(Dns::new(&config.dns.servers, config.dns.timeout)?),
         clock,
         tls: tls(config)?,
         limits: config.sessions.clone(),
     })
+}
+
+/// A secret of this data directory.
+fn secret(config: &Config, name: &str) -> Result<[u8; 32], StartError> {
+    let path = config.data_dir.join(name);
+    secret_file(&path).map_err(|cause| StartError::DataDir { path, cause })
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {
@@ -189,7 +204,7 @@ fn tls(config: &Config) -> Result<Option<Tls>, StartError> {
             if !intended {
                 tracing::warn!("no certificate configured: using a self-signed one, which clients do not trust");
             }
-            Tls::self_signed(&config.data_dir, &config.hostname)?
+            Tls::self_signed(&config.data_dir, config.hostname.as_str())?
         }
     };
     Ok(Some(tls))
@@ -317,10 +332,13 @@ async fn run_listener(
 }
 
 /// What runs beside the sessions; ends when the set is dropped.
-fn background(services: &Services) -> JoinSet<()> {
+fn background(services: &Arc<Services>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let store = services.store.clone();
     tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
+    tasks.spawn(delivery::fan_out::run(services.store.clone()));
+    let live = services.clone();
+    tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current()));
     tasks
 }
 

@@ -19,9 +19,13 @@ pub mod net;
 
 pub mod store;
 
+pub mod emailauth;
+
 pub mod login;
 
 pub mod accept;
+
+pub mod delivery;
 
 pub mod server;
 
