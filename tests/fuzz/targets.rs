@@ -1,6 +1,7 @@
 //! What the fuzzers run: each a plain function over octets that panics when something does not hold. `tests/fuzz.rs`
 //! runs them over the corpus and mutations of it; `fuzz/` hands them to cargo-fuzz.
 
+use posthouse::emailauth::DkimInput;
 use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
@@ -53,6 +54,13 @@ pub fn smtp_command(octets: &[u8]) {
             assert_eq!(again.code(), reply.code());
         }
     }
+}
+
+/// What DKIM needs of a message that comes in pieces of that size.
+fn for_dkim(octets: &[u8], size: usize) -> String {
+    let mut input = DkimInput::new();
+    octets.chunks(size).for_each(|piece| input.push(piece));
+    format!("{:?}", input.finish())
 }
 
 fn round_trip(address: &Address) {
@@ -268,6 +276,10 @@ pub fn message(octets: &[u8]) {
     assert!(fields <= octets.len());
     header::count(octets, "Received");
     header::select(octets, &[b"subject", b"from"]);
+    for read in [message::header_from, message::sender_addresses, message::to_cc_addresses] {
+        read(octets).addresses.iter().for_each(round_trip);
+    }
+    assert_eq!(for_dkim(octets, usize::MAX), for_dkim(octets, 7), "what DKIM sees depends on the segments");
     header::select_not(octets, &[b"subject", b"from"]);
     for field in header::fields(octets).take(50) {
         message::decode_text(&field.value());

@@ -126,7 +126,7 @@ fn curl_sends_and_reads_plain_and_with_tls() {
     let login = format!("{to}:{PASSWORD}");
     let send = |scheme: &str, listener: &str, subject: &str, more: &[&str]| {
         let base = ["--mail-from", &to, "--mail-rcpt", &to, "-T", "-"];
-        let text = format!("From: sender@client.example\r\nSubject: {subject}\r\n\r\n.dot\r\n..\r\nlast\r\n");
+        let text = format!("From: {to}\r\nSubject: {subject}\r\n\r\n.dot\r\n..\r\nlast\r\n");
         run(&mut curl(scheme, listener, "/client.example.test", &[&base[..], more].concat()), &text);
     };
     send("smtp", "smtp", "plain", &[]);

@@ -4,11 +4,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
+use posthouse::emailauth::EmailAuth;
 use posthouse::login::Authenticator;
-use posthouse::mail::{Address, Clock, Domain, Timestamp};
+use posthouse::mail::{Address, Clock, Timestamp};
 use posthouse::net::Connection;
+use posthouse::net::dns::Dns;
 use posthouse::server::admin::ops::NewAccount;
+use posthouse::server::admin::spec::DomainSpec;
 use posthouse::server::admin::{Actor, Admin};
 use posthouse::server::{LiveDirectory, Services, SessionLimits, Shutdown, imap, smtp};
 use posthouse::store::Store;
@@ -52,12 +56,9 @@ impl Bench {
         runtime.spawn(async move {
             let services = services(as_engine).await;
             let admin = Admin::new(services.clone());
-            let name = Domain::parse("example.test").expect("a domain");
-            admin.add_domain(Actor::Server, name).await.expect("a domain");
-            let account = |name: &str| NewAccount {
-                address: Address::parse(&format!("{name}@example.test")).expect("an address"),
-                password: PASSWORD.to_owned(),
-            };
+            admin.add_domain(Actor::Server, DomainSpec::new("example.test".to_owned())).await.expect("a domain");
+            let address = |name: &str| Address::parse(&format!("{name}@example.test")).expect("an address");
+            let account = |name: &str| NewAccount::new(address(name), PASSWORD.to_owned());
             admin.add_accounts(Actor::Server, vec![account("alice"), account("bob")]).await.expect("accounts");
             let smtp = listen(services.clone(), Shutdown::new(stopping.clone()), true).await;
             let imap = listen(services.clone(), Shutdown::new(stopping), false).await;
@@ -85,10 +86,15 @@ impl Bench {
 async fn services(engine: Arc<dyn Engine>) -> Arc<Services> {
     let store = Store::open(engine, Arc::new(Fixed), [1, 2, 3]).await.expect("a store");
     Arc::new(Services {
-        hostname: "mail.example.test".to_owned(),
+        hostname: posthouse::mail::Domain::parse("mail.example.test").expect("a domain"),
         store,
         directory: LiveDirectory::default(),
         authenticator: Authenticator::new().expect("an authenticator"),
+        // Nobody listens there: no test asks the network.
+        srs: posthouse::mail::srs::SrsKey::new([7; 32]),
+        email_auth: EmailAuth::new(
+            Dns::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(100)).expect("a resolver"),
+        ),
         clock: Arc::new(Fixed),
         tls: None,
         limits: SessionLimits::default(),

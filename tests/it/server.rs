@@ -46,6 +46,15 @@ impl Server {
 
     /// Configuration and certificate, nothing running. `extra` is TOML that stands before the listeners.
     pub fn prepared(extra: &str) -> Self {
+        Self::written(extra, "")
+    }
+
+    /// The same; whoever connects to the smtp listener says in a PROXY header where it comes from.
+    pub fn prepared_behind_proxy(extra: &str) -> Self {
+        Self::written(extra, "proxy_protocol = [\"127.0.0.1\"]\n")
+    }
+
+    fn written(extra: &str, of_smtp: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("posthouse-it-").tempdir().expect("a temporary folder");
         let key = rcgen::generate_simple_self_signed(vec!["mail.example.test".to_owned(), "localhost".to_owned()])
             .expect("a certificate");
@@ -54,8 +63,9 @@ impl Server {
         let mut config = format!("hostname = \"mail.example.test\"\ndata_dir = \"data\"\n{extra}\n");
         config.push_str("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n");
         for (protocol, tls) in LISTENERS {
+            let more = if *protocol == "smtp" { of_smtp } else { "" };
             config.push_str(&format!(
-                "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:0\"\ntls = \"{tls}\"\n\n"
+                "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:0\"\ntls = \"{tls}\"\n{more}\n"
             ));
         }
         fs::write(dir.path().join("posthouse.toml"), config).expect("write");
