@@ -1,16 +1,24 @@
-//! The hot functions: reading DATA, following a message, parsing commands, committing a delivery.
+//! The hot functions: reading DATA, following a message, parsing commands, committing a delivery, and the directory at
+//! 100,000 accounts and 5,000 groups: reading it, changing it, asking it.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use posthouse::mail::{AccountId, Clock, Flags, MailboxId, Timestamp};
+use posthouse::directory::{
+    Account, Change, Directory, DomainRecord, Edge, ExternalForward, Group, Mode, Nested, Organisation, change, record,
+};
+use posthouse::mail::{
+    AccountId, Address, Clock, Domain, DomainId, Flags, GroupId, MailboxId, OrganisationId, ReversePath, Timestamp,
+};
+use posthouse::policy::sender::Sender;
 use posthouse::proto::imap::{Framer, Limits};
 use posthouse::proto::message::{Scanner, Summary};
 use posthouse::proto::smtp::{Command, DataDecoder, Syntax};
+use posthouse::routing::{self, Addressed};
 use posthouse::store::engine::{Engine, memory::Memory};
-use posthouse::store::{Delivery, Store, Target};
+use posthouse::store::{Delivery, Form, Store, Target};
 
 /// A message of about `size` octets, as a client would send it.
 fn message(size: usize) -> Vec<u8> {
@@ -108,10 +116,8 @@ fn deliver(c: &mut Criterion) {
                         let mut staging = store.stage();
                         staging.push(&content).await?;
                         let content = staging.finish();
-                        let (prefix, summary) = (vec![b'r'; 200], vec![b's'; 500]);
-                        let delivery =
-                            Delivery { content, prefix, summary, header: 300, internal_date: Fixed.now(), targets };
-                        store.deliver(delivery).await
+                        let form = Form { prefix: vec![b'r'; 200], summary: vec![b's'; 500] };
+                        store.deliver(Delivery::new(content, 300, form, Fixed.now(), targets)).await
                     })
                 },
                 BatchSize::SmallInput,
@@ -122,12 +128,116 @@ fn deliver(c: &mut Criterion) {
 }
 
 fn target(account: AccountId) -> Target {
-    Target { account, mailbox: MailboxId::INBOX, flags: Flags::default() }
+    Target::new(account, MailboxId::INBOX, Flags::default())
+}
+
+const ACCOUNTS: u32 = 100_000;
+const GROUPS: u32 = 5_000;
+
+/// The records of one organisation. Groups 1 to 10 hold each other in a chain, with 1,000 members each; groups 11 to 20
+/// likewise with 10,000 each, so that the first stands for everybody; the others hold 20 accounts. Those who may send to
+/// groups 1 to 10 are their members, for which all of them have to be looked at; anybody may send to the others.
+fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
+    let now = Timestamp::from_millis(0);
+    let id = OrganisationId::new(1)?;
+    let external_forward = ExternalForward::default();
+    let organisation = Organisation { id, name: "acme".to_owned(), external_forward, hold_limit: None, created: now };
+    let domain = DomainRecord {
+        id: DomainId::new(1)?,
+        name: Domain::parse("corp.test").ok()?,
+        organisation: id,
+        alias_of: None,
+        catch_all: None,
+        created: now,
+    };
+    let next = ["organisation", "domain", "department", "alias", "rule", "relay"].map(|kind| (kind, 2));
+    let counters: std::collections::BTreeMap<&str, u32> =
+        next.into_iter().chain([("account", ACCOUNTS + 1), ("group", GROUPS + 1)]).collect();
+    let mut records = vec![
+        (record::COUNTERS, 0, record::encode(&counters)),
+        (record::ORGANISATION, 1, record::encode(&organisation)),
+        (record::DOMAIN, 1, record::encode(&domain)),
+    ];
+    for n in 1..=ACCOUNTS {
+        let account = Account::new(AccountId::new(n)?, Address::parse(&format!("user{n}@corp.test")).ok()?, now);
+        records.push((record::ACCOUNT, n, record::encode(&account)));
+    }
+    for n in 1..=GROUPS {
+        let mut group = Group::new(GroupId::new(n)?, Address::parse(&format!("group{n}@corp.test")).ok()?, now);
+        let size = if n <= 10 {
+            1_000
+        } else if n <= 20 {
+            10_000
+        } else {
+            20
+        };
+        let first = if n <= 20 { (n - 1) % 10 * size } else { n * size };
+        group.mode = if n <= 10 { Mode::Members } else { Mode::Anyone };
+        group.members.accounts = (0..size).filter_map(|m| AccountId::new((first + m) % ACCOUNTS + 1)).collect();
+        if n < 20 && n != 10 {
+            group.members.groups = vec![Nested { group: GroupId::new(n + 1)?, edge: Edge::Inherit }];
+        }
+        records.push((record::GROUP, n, record::encode(&group)));
+    }
+    Some(records)
+}
+
+/// Octets of memory that are the process's own.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).map_or(0, |pages| pages * 4096)
+}
+
+fn directory(c: &mut Criterion) {
+    let Some(records) = organisation() else { return };
+    let copy = records.clone();
+    let before = resident();
+    let Ok(directory) = Directory::from_records(1, copy) else { return };
+    println!("directory/memory: {} octets for each account", resident().saturating_sub(before) / ACCOUNTS as usize);
+    let mut group = c.benchmark_group("directory");
+    group.sample_size(10);
+    group.bench_function("from_records", |b| {
+        b.iter_batched(|| records.clone(), |records| Directory::from_records(1, records), BatchSize::PerIteration);
+    });
+    for (name, change) in changes(&directory) {
+        group.bench_function(format!("apply/{name}"), |b| b.iter(|| change::apply(black_box(&directory), &change)));
+    }
+    group.finish();
+    route(c, &directory);
+}
+
+/// One change of each kind that copies most.
+fn changes(directory: &Directory) -> Vec<(&'static str, Change)> {
+    let now = Timestamp::from_millis(0);
+    let known = AccountId::new(7).and_then(|id| directory.account(id)).map(|a| Change::PutAccount((**a).clone()));
+    let address = Address::parse("new@corp.test").ok();
+    let new = directory.new_account_id(0).zip(address).map(|(id, a)| Change::PutAccount(Account::new(id, a, now)));
+    let group = GroupId::new(30).and_then(|id| directory.group(id)).map(|g| Change::PutGroup((**g).clone()));
+    let all = [("account", known), ("new account", new), ("group", group)];
+    all.into_iter().filter_map(|(name, change)| Some((name, change?))).collect()
+}
+
+fn route(c: &mut Criterion, directory: &Directory) {
+    let group = |n| GroupId::new(n).and_then(|id| directory.group(id));
+    let (Some(nested), Some(everybody)) = (group(1), group(11)) else { return };
+    let Some(last) = AccountId::new(10_000).and_then(|id| directory.account(id)) else { return };
+    let sender = Sender::authenticated(directory, last.id, ReversePath::Address(last.address.clone()));
+    let mut group = c.benchmark_group("routing");
+    group.bench_function("admit/10 levels, 10000 members", |b| {
+        b.iter(|| routing::admit(black_box(directory), &sender, nested));
+    });
+    group.bench_function("admit/100000 members", |b| {
+        b.iter(|| routing::admit(black_box(directory), &sender, everybody));
+    });
+    group.bench_function("expand/100000", |b| {
+        b.iter(|| routing::expand(black_box(directory), &sender, &[Addressed::Group(everybody.id)]));
+    });
+    group.finish();
 }
 
 fn config() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(30)
 }
 
-criterion_group! { name = benches; config = config(); targets = smtp, scan, imap, deliver }
+criterion_group! { name = benches; config = config(); targets = smtp, scan, imap, deliver, directory }
 criterion_main!(benches);
