@@ -4,6 +4,7 @@
 //! session ends with an [`End`], for which [`refusal::end`] has the last words.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub(super) struct Session {
     errors: u32,
     failed_logins: u32,
     encoded: Vec<u8>,
+    /// Refusals that went into the trace.
+    traced: AtomicU32,
 }
 
 /// Why a session is over.
@@ -83,7 +86,17 @@ impl Session {
     /// At its start, with nothing said.
     pub fn new(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) -> Self {
         let state = State::Connected;
-        Self { connection, port, services, shutdown, state, errors: 0, failed_logins: 0, encoded: Vec::new() }
+        Self {
+            connection,
+            port,
+            services,
+            shutdown,
+            state,
+            errors: 0,
+            failed_logins: 0,
+            encoded: Vec::new(),
+            traced: AtomicU32::new(0),
+        }
     }
 
     /// The greeting; not repeated after STARTTLS.
@@ -322,6 +335,10 @@ impl Session {
             reason = reply.text(),
             "message refused"
         );
+        // A dictionary of names must not fill the disk: the log has them all, the trace the first of a session.
+        if self.traced.fetch_add(1, Ordering::Relaxed) >= MAX_TRACED {
+            return;
+        }
         let origin = serde_json::json!({
             "time": self.services.clock.now().millis(),
             "client": self.connection.peer().ip().to_string(),
@@ -369,6 +386,8 @@ const MAX_SKIPPED: usize = 64 << 10;
 const MAX_UNSENT: usize = 64 << 10;
 const MAX_ERRORS: u32 = 20;
 const MAX_FAILED_LOGINS: u32 = 5;
+/// Refusals of one session that are traced.
+const MAX_TRACED: u32 = 100;
 const FAILED_LOGIN_DELAY: Duration = Duration::from_millis(500);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(60);
 const CLOSE_TIME: Duration = Duration::from_secs(10);
