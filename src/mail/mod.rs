@@ -13,6 +13,7 @@ mod id;
 mod mailbox_name;
 mod network;
 mod status;
+mod text;
 mod uid;
 
 pub use address::{
@@ -28,4 +29,5 @@ pub use id::{
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, mask};
 pub use status::EnhancedCode;
+pub use text::{Folded, NamePattern, Phrase};
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

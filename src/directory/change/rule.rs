@@ -3,6 +3,7 @@
 use super::organisation::check_name;
 use super::*;
 use crate::directory::{Action, Condition, Hold, MonitorCopy};
+use crate::mail::Phrase;
 
 /// Mail rules of one organisation (policy semantics §13.1).
 pub const RULES_PER_ORGANISATION: usize = 200;
@@ -95,9 +96,9 @@ impl Draft {
 
 fn check_conditions<'a>(conditions: impl Iterator<Item = &'a Condition>) -> Result<(), Refusal> {
     let invalid = |what: &str| Err(Refusal::Invalid(what.to_owned()));
-    let texts = |values: &[String]| {
-        !values.is_empty() && values.len() <= LIST && values.iter().all(|v| !v.is_empty() && v.len() <= 1000)
-    };
+    let is_text = |text: &str| !text.is_empty() && text.len() <= 1000;
+    let is_list = |len: usize| (1..=LIST).contains(&len);
+    let phrases = |values: &[Phrase]| is_list(values.len()) && values.iter().all(|v| is_text(v.as_str()));
     for (n, condition) in conditions.enumerate() {
         let is_good = match condition {
             Condition::Sender(patterns) | Condition::Recipient(patterns) => {
@@ -106,11 +107,13 @@ fn check_conditions<'a>(conditions: impl Iterator<Item = &'a Condition>) -> Resu
             Condition::Size { min, max } => {
                 (min.is_some() || max.is_some()) && min.zip(*max).is_none_or(|(min, max)| min < max)
             }
-            Condition::Keyword { places, values } => !places.is_empty() && texts(values),
+            Condition::Keyword { places, values } => !places.is_empty() && phrases(values),
             Condition::HasAttachment => true,
-            Condition::AttachmentName(patterns) => texts(patterns),
+            Condition::AttachmentName(patterns) => {
+                is_list(patterns.len()) && patterns.iter().all(|p| is_text(p.as_str()))
+            }
             Condition::Header { name, contains } => {
-                !name.is_empty() && name.bytes().all(is_ftext) && (contains.is_empty() || texts(contains))
+                !name.is_empty() && name.bytes().all(is_ftext) && (contains.is_empty() || phrases(contains))
             }
         };
         if !is_good {

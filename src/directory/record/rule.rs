@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{AddressPattern, DepartmentScope, Target};
-use crate::mail::{AccountId, GroupId, MailboxName, OrganisationId, RuleId, Timestamp};
+use crate::mail::{AccountId, GroupId, MailboxName, NamePattern, OrganisationId, Phrase, RuleId, Timestamp};
 
 /// A mail rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,19 +127,19 @@ pub enum Condition {
         /// Where to look.
         places: Vec<Place>,
         /// What for.
-        values: Vec<String>,
+        values: Vec<Phrase>,
     },
     /// Some part is an attachment.
     HasAttachment,
     /// Patterns with `*` and `?` on the decoded name.
-    AttachmentName(Vec<String>),
+    AttachmentName(Vec<NamePattern>),
     /// A header field.
     Header {
         /// Its name.
         name: String,
         /// It contains one of these; without any it need only be present.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        contains: Vec<String>,
+        contains: Vec<Phrase>,
     },
 }
 

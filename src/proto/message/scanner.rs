@@ -148,6 +148,12 @@ impl Scanner {
         prefixes.iter().map(|prefix| self.summary(prefix)).collect()
     }
 
+    /// The end of a message of which only the structure is asked for.
+    pub fn finish_structure(mut self) -> Part {
+        self.end();
+        part(&self.nodes, 0)
+    }
+
     fn end(&mut self) {
         if self.line.length > 0 {
             let line = std::mem::take(&mut self.line);

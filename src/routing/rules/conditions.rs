@@ -6,10 +6,10 @@ use std::cell::{Cell, OnceCell};
 use super::Message;
 use super::parties::Parties;
 use crate::directory::{Condition, Directory, Place, Principal, Rule};
-use crate::mail::ReversePath;
+use crate::mail::{Folded, Phrase, ReversePath};
 use crate::proto::message::decode_text;
-use crate::proto::message::header::fields;
-use crate::proto::message::inspect::{Inspection, Keyword, NamePattern};
+use crate::proto::message::header::{Field, fields};
+use crate::proto::message::inspect::{Inspection, subjects};
 use crate::routing::expand::{Addressed, Delivery, Receiver};
 
 /// A message before conditions.
@@ -20,7 +20,8 @@ pub struct Tests<'a> {
     content: Option<&'a Inspection>,
     senders: OnceCell<Parties>,
     recipients: OnceCell<Parties>,
-    subject: OnceCell<Inspection>,
+    subject: OnceCell<Folded>,
+    fields: OnceCell<Vec<Field<'a>>>,
     is_incomplete: Cell<bool>,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Tests<'a> {
             senders: OnceCell::new(),
             recipients: OnceCell::new(),
             subject: OnceCell::new(),
+            fields: OnceCell::new(),
             is_incomplete: Cell::new(false),
         }
     }
@@ -97,8 +99,7 @@ impl<'a> Tests<'a> {
             }
             Condition::Header { name, contains } => answer(self.has_header(name, contains)),
             Condition::Keyword { places, values } => {
-                let keywords: Vec<Keyword> = values.iter().filter_map(|v| Keyword::new(v)).collect();
-                let answers = places.iter().map(|place| self.ask_keywords(*place, &keywords));
+                let answers = places.iter().map(|place| self.ask_phrases(*place, values));
                 // Yes beats everything, and what was not inspected beats no.
                 let best = |best, next| match (best, next) {
                     (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
@@ -109,21 +110,20 @@ impl<'a> Tests<'a> {
             }
             Condition::HasAttachment => self.inspect(Inspection::has_attachment),
             Condition::AttachmentName(patterns) => {
-                let patterns: Vec<NamePattern> = patterns.iter().map(|p| NamePattern::new(p)).collect();
                 self.inspect(|content| patterns.iter().any(|p| content.attachment_name_matches(p)))
             }
         }
     }
 
-    fn ask_keywords(&self, place: Place, keywords: &[Keyword]) -> Answer {
+    fn ask_phrases(&self, place: Place, phrases: &[Phrase]) -> Answer {
         match place {
-            Place::Subject => match keywords.iter().any(|k| self.subject().subject_contains(k)) {
+            Place::Subject => match phrases.iter().any(|p| p.is_in(self.subject())) {
                 true => Answer::Yes,
                 false => Answer::No,
             },
-            Place::Body => self.inspect(|content| keywords.iter().any(|k| content.body_contains(k))),
+            Place::Body => self.inspect(|content| phrases.iter().any(|p| content.body_contains(p))),
             Place::AttachmentName => {
-                self.inspect(|content| keywords.iter().any(|k| content.attachment_name_contains(k)))
+                self.inspect(|content| phrases.iter().any(|p| content.attachment_name_contains(p)))
             }
         }
     }
@@ -140,14 +140,17 @@ impl<'a> Tests<'a> {
         }
     }
 
-    fn has_header(&self, name: &str, contains: &[String]) -> bool {
-        let keywords: Vec<Keyword> = contains.iter().filter_map(|v| Keyword::new(v)).collect();
-        fields(self.message.header).filter(|field| field.is(name.as_bytes())).any(|field| {
+    fn has_header(&self, name: &str, contains: &[Phrase]) -> bool {
+        self.fields().iter().filter(|field| field.is(name.as_bytes())).any(|field| {
             contains.is_empty() || {
-                let text = decode_text(field.raw_value());
-                keywords.iter().any(|k| k.matches(&text))
+                let text = Folded::of(&decode_text(field.raw_value()));
+                contains.iter().any(|phrase| phrase.is_in(&text))
             }
         })
+    }
+
+    fn fields(&self) -> &[Field<'a>] {
+        self.fields.get_or_init(|| fields(self.message.header).collect())
     }
 
     /// The reverse-path and the addresses in From: claims, both (policy semantics §13.3).
@@ -184,9 +187,8 @@ impl<'a> Tests<'a> {
         })
     }
 
-    /// The header alone is enough for the subject.
-    fn subject(&self) -> &Inspection {
-        self.subject.get_or_init(|| Inspection::of(self.message.header, false, 0))
+    fn subject(&self) -> &Folded {
+        self.subject.get_or_init(|| subjects(self.message.header))
     }
 }
 

@@ -1,14 +1,13 @@
 //! What the conditions of mail rules look at (policy semantics §13.3): subject, text, attachments.
 //!
 //! Text is decoded from transfer encoding (RFC 2045) and charset, HTML reduced to what is read, then folded
-//! ([`Keyword`]). The body is every text part, those of attached texts and messages included: a rule shall not be
+//! ([`Phrase`]). The body is every text part, those of attached texts and messages included: a rule shall not be
 //! escaped by calling a text an attachment.
 //!
 //! Bounded whatever comes: parts and depth by the [`Scanner`], decoded octets by the caller's limit. What lies beyond,
 //! or cannot be read, is not searched and makes the inspection incomplete. Nothing fails.
 
 mod charset;
-mod fold;
 mod html;
 mod parameter;
 
@@ -21,15 +20,12 @@ use super::decode::{decode_base64, decode_quoted_printable, decode_text};
 use super::header::fields;
 use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
-use fold::Folded;
-
-pub use fold::{Keyword, NamePattern};
+use crate::mail::{Folded, NamePattern, Phrase};
 
 /// What was found in a message.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     subject: String,
-    folded_subject: Folded,
     body: Folded,
     names: Vec<String>,
     folded_names: Folded,
@@ -46,7 +42,7 @@ impl Inspection {
     pub fn of(content: &[u8], is_truncated: bool, limit: usize) -> Self {
         let mut scanner = Scanner::new();
         scanner.push(content);
-        Self::of_parts(content, &scanner.finish(b"").root, is_truncated, limit)
+        Self::of_parts(content, &scanner.finish_structure(), is_truncated, limit)
     }
 
     /// The same for a message whose structure is known: `root` is the top-level part of its summary.
@@ -83,25 +79,30 @@ impl Inspection {
         self.is_incomplete
     }
 
-    /// The subject contains the keyword; any, if there are several.
-    pub fn subject_contains(&self, keyword: &Keyword) -> bool {
-        keyword.is_in(&self.folded_subject)
+    /// Some text of the body contains the phrase.
+    pub fn body_contains(&self, phrase: &Phrase) -> bool {
+        phrase.is_in(&self.body)
     }
 
-    /// Some text of the body contains the keyword.
-    pub fn body_contains(&self, keyword: &Keyword) -> bool {
-        keyword.is_in(&self.body)
-    }
-
-    /// Some attachment's name contains the keyword.
-    pub fn attachment_name_contains(&self, keyword: &Keyword) -> bool {
-        keyword.is_in(&self.folded_names)
+    /// Some attachment's name contains the phrase.
+    pub fn attachment_name_contains(&self, phrase: &Phrase) -> bool {
+        phrase.is_in(&self.folded_names)
     }
 
     /// Some attachment's name matches the pattern.
     pub fn attachment_name_matches(&self, pattern: &NamePattern) -> bool {
-        self.folded_names.as_str().lines().any(|name| pattern.matches_folded(name))
+        self.folded_names.as_str().lines().any(|name| pattern.matches(name))
     }
+}
+
+/// What the Subject fields of a header say, folded, for phrases to be looked for: all of them, if there are several.
+pub fn subjects(header: &[u8]) -> Folded {
+    let mut folded = Folded::with_limit(MAX_SUBJECTS);
+    for field in fields(header).filter(|field| field.is(b"Subject")) {
+        folded.push(&decode_text(field.raw_value()));
+        folded.separate();
+    }
+    folded
 }
 
 /// An inspection in progress.
@@ -124,7 +125,6 @@ impl Walk {
         let body = Folded::with_limit(limit.saturating_mul(2));
         let found = Inspection {
             subject: String::new(),
-            folded_subject: Folded::with_limit(MAX_SUBJECTS),
             body,
             names: Vec::new(),
             folded_names: Folded::with_limit(MAX_NAMES.saturating_mul(2)),
@@ -143,14 +143,8 @@ impl Walk {
     }
 
     fn subject(&mut self, block: &[u8]) {
-        for (at, field) in fields(block).filter(|field| field.is(b"Subject")).enumerate() {
-            let subject = decode_text(field.raw_value());
-            self.found.folded_subject.push(&subject);
-            self.found.folded_subject.separate();
-            if at == 0 {
-                self.found.subject = subject;
-            }
-        }
+        let subject = fields(block).find(|field| field.is(b"Subject"));
+        self.found.subject = subject.map(|field| decode_text(field.raw_value())).unwrap_or_default();
     }
 
     /// The depth of the recursion is bounded by the scanner, and by `depth` where a decoded message is scanned again.
@@ -251,7 +245,7 @@ impl Walk {
         let octets = self.decoded(labels, body);
         let mut scanner = Scanner::new();
         scanner.push(&octets);
-        self.message(&octets, &scanner.finish(b"").root, depth + 1);
+        self.message(&octets, &scanner.finish_structure(), depth + 1);
     }
 
     /// The body without its transfer encoding, as far as there is room.

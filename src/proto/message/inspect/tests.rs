@@ -9,8 +9,8 @@ fn inspect(message: impl AsRef<[u8]>) -> Inspection {
     Inspection::of(message.as_ref(), false, Inspection::LIMIT)
 }
 
-fn keyword(text: &str) -> Keyword {
-    Keyword::new(text).unwrap()
+fn keyword(text: &str) -> Phrase {
+    Phrase::new(text)
 }
 
 fn in_body(message: impl AsRef<[u8]>, text: &str) -> bool {
@@ -25,12 +25,13 @@ fn mixed(parts: &[&str]) -> String {
 #[test]
 fn w23_subject_in_gb18030() {
     // 机密
-    let found = inspect("Subject: =?GB18030?B?u/rD3A==?=\r\n\r\n");
+    let header = "Subject: =?GB18030?B?u/rD3A==?=\r\n\r\n";
+    let found = inspect(header);
     assert_eq!(found.subject(), "机密");
-    assert!(found.subject_contains(&keyword("机密")));
+    assert!(keyword("机密").is_in(&subjects(header.as_bytes())));
     assert!(!found.body_contains(&keyword("机密")));
-    let found = inspect("Subject: =?GB18030?B?u/o=?=\r\n =?GB18030?B?w9w=?=\r\n\r\n");
-    assert!(found.subject_contains(&keyword("机密")), "in two encoded-words");
+    let header = "Subject: =?GB18030?B?u/o=?=\r\n =?GB18030?B?w9w=?=\r\n\r\n";
+    assert!(keyword("机密").is_in(&subjects(header.as_bytes())), "in two encoded-words");
 }
 
 #[test]
@@ -213,6 +214,6 @@ fn hostile_messages_are_bounded() {
     assert!(inspect(mixed(&names)).is_incomplete(), "many names");
     let flood = format!("Content-Transfer-Encoding: base64\r\n\r\n{}", "=\r\n".repeat(1_000_000));
     assert!(!inspect(&flood).body_contains(&keyword("x")), "base64 of nothing");
-    let subjects = "Subject: =?utf-8?q?=?=\r\n".repeat(100_000);
-    assert!(!inspect(&subjects).subject_contains(&keyword("x")), "many subjects");
+    let many = "Subject: =?utf-8?q?=?=\r\n".repeat(100_000);
+    assert!(!keyword("x").is_in(&subjects(many.as_bytes())), "many subjects");
 }

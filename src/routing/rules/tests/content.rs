@@ -25,20 +25,20 @@ const UTF16: &str = "Content-Type: text/html; charset=utf-16\r\nContent-Transfer
 fn what_the_message_says() {
     let keywords = |place, values: &[&str]| Condition::Keyword {
         places: vec![place],
-        values: values.iter().map(|v| (*v).to_owned()).collect(),
+        values: values.iter().map(|v| Phrase::new(*v)).collect(),
     };
     let body = |text| keyword(Place::Body, text);
     let from_ext = Condition::Sender(vec![AddressPattern::Domain(Domain::parse("ext.test").unwrap())]);
     let header = |name: &str, contains: &[&str]| Condition::Header {
         name: name.to_owned(),
-        contains: contains.iter().map(|v| (*v).to_owned()).collect(),
+        contains: contains.iter().map(|v| Phrase::new(*v)).collect(),
     };
     for (id, condition, content, want) in [
         ("W23", keyword(Place::Subject, "机密"), "Subject: =?GB18030?B?u/rD3A==?=\r\n\r\n", true),
         ("W24", body("PLAN"), UTF16, true),
         ("W24 markup", body("<p>"), UTF16, false),
         ("W25", keyword(Place::AttachmentName, "机密 plan"), NAMED, true),
-        ("W25 pattern", Condition::AttachmentName(vec!["*.exe".to_owned(), "机?*.pdf".to_owned()]), NAMED, true),
+        ("W25 pattern", Condition::AttachmentName(["*.exe", "机?*.pdf"].map(NamePattern::new).to_vec()), NAMED, true),
         ("W26", body("ＡＢＣ"), "\r\nthe abc text", true),
         ("W27", Condition::HasAttachment, INLINE, false),
         ("W27 attached", Condition::HasAttachment, NAMED, true),

@@ -13,7 +13,9 @@ use crate::directory::{
     Action, AddressPattern, Approvers, Change, Condition, CopyForm, Department, DepartmentScope, Direction, Directory,
     Hold, HoldOutcome, MonitorCopy, Peer, Place, Rule, RuleScope, Subject, Target, change, fixture,
 };
-use crate::mail::{AccountId, DepartmentId, Domain, GroupId, MailboxName, OrganisationId, ReversePath, RuleId};
+use crate::mail::{
+    AccountId, DepartmentId, Domain, GroupId, MailboxName, NamePattern, OrganisationId, Phrase, ReversePath, RuleId,
+};
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::message::inspect::Inspection;
 use crate::routing::{
@@ -98,7 +100,7 @@ fn tag() -> Action {
 }
 
 fn keyword(place: Place, text: &str) -> Condition {
-    Condition::Keyword { places: vec![place], values: vec![text.to_owned()] }
+    Condition::Keyword { places: vec![place], values: vec![Phrase::new(text)] }
 }
 
 /// Scope, direction and peer as in T11: `alice`, `alice/sent`, `everyone/both/external`. A department ends with a

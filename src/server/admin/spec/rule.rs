@@ -10,7 +10,7 @@ use crate::directory::{
     Action, Approvers, Condition, CopyForm, Direction, Directory, Hold, HoldOutcome, MonitorCopy, Peer, Place, Rule,
     RuleScope,
 };
-use crate::mail::{MailboxName, RuleId, Timestamp};
+use crate::mail::{MailboxName, NamePattern, Phrase, RuleId, Timestamp};
 use crate::server::admin::view::rfc3339;
 
 /// A mail rule.
@@ -287,6 +287,14 @@ impl RuleSpec {
     }
 }
 
+fn phrases(texts: &[String]) -> Vec<Phrase> {
+    texts.iter().map(Phrase::new).collect()
+}
+
+fn given(phrases: &[Phrase]) -> Vec<String> {
+    phrases.iter().map(|phrase| phrase.as_str().to_owned()).collect()
+}
+
 fn conditions(resolver: &mut Resolver<'_>, field: &str, specs: &[ConditionSpec]) -> Vec<Condition> {
     let resolve = |(n, spec): (usize, &ConditionSpec)| match spec {
         ConditionSpec::Sender(texts) => {
@@ -297,12 +305,14 @@ fn conditions(resolver: &mut Resolver<'_>, field: &str, specs: &[ConditionSpec])
         }
         ConditionSpec::Size { min, max } => Condition::Size { min: min.map(|o| o.0), max: max.map(|o| o.0) },
         ConditionSpec::Keyword { places, values } => {
-            Condition::Keyword { places: places.clone(), values: values.clone() }
+            Condition::Keyword { places: places.clone(), values: phrases(values) }
         }
         ConditionSpec::HasAttachment => Condition::HasAttachment,
-        ConditionSpec::AttachmentName(patterns) => Condition::AttachmentName(patterns.clone()),
+        ConditionSpec::AttachmentName(patterns) => {
+            Condition::AttachmentName(patterns.iter().map(NamePattern::new).collect())
+        }
         ConditionSpec::Header { name, contains } => {
-            Condition::Header { name: name.clone(), contains: contains.clone() }
+            Condition::Header { name: name.clone(), contains: phrases(contains) }
         }
     };
     specs.iter().enumerate().map(resolve).collect()
@@ -390,10 +400,12 @@ impl ConditionSpec {
             Condition::Sender(patterns) => Self::Sender(texts(patterns)),
             Condition::Recipient(patterns) => Self::Recipient(texts(patterns)),
             Condition::Size { min, max } => Self::Size { min: min.map(Octets), max: max.map(Octets) },
-            Condition::Keyword { places, values } => Self::Keyword { places: places.clone(), values: values.clone() },
+            Condition::Keyword { places, values } => Self::Keyword { places: places.clone(), values: given(values) },
             Condition::HasAttachment => Self::HasAttachment,
-            Condition::AttachmentName(patterns) => Self::AttachmentName(patterns.clone()),
-            Condition::Header { name, contains } => Self::Header { name: name.clone(), contains: contains.clone() },
+            Condition::AttachmentName(patterns) => {
+                Self::AttachmentName(patterns.iter().map(|p| p.as_str().to_owned()).collect())
+            }
+            Condition::Header { name, contains } => Self::Header { name: name.clone(), contains: given(contains) },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Text in the form in which keywords and names are compared: NFKC and folded case (UAX #15, Unicode §3.13) on both
+//! Text in the form in which phrases and names are compared (policy semantics §13.3): NFKC and folded case (UAX #15, Unicode §3.13) on both
 //! sides, so that width, ligatures and case make no difference.
 //!
 //! What a reader cannot see makes none either: default ignorable characters and controls are dropped, white space is one
@@ -8,41 +8,44 @@
 use std::fmt;
 
 use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// A string to look for. White space around it does not count.
-#[derive(Clone)]
-pub struct Keyword {
-    finder: Finder<'static>,
+/// A text to look for, prepared once and kept as it was given: what a keyword condition of a mail rule holds. White space
+/// around it does not count; one that folds to nothing is found nowhere.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Phrase {
+    text: String,
+    finder: Option<Finder<'static>>,
 }
 
-impl Keyword {
-    /// Prepares `text`; `None` if there is nothing in it to look for.
-    pub fn new(text: &str) -> Option<Self> {
-        let folded = Folded::of(text);
-        let text = folded.as_str().trim();
-        (!text.is_empty()).then(|| Self { finder: Finder::new(text.as_bytes()).into_owned() })
+impl Phrase {
+    /// Prepares `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let folded = Folded::of(&text);
+        let needle = folded.as_str().trim();
+        let finder = (!needle.is_empty()).then(|| Finder::new(needle.as_bytes()).into_owned());
+        Self { text, finder }
     }
 
-    pub(super) fn is_in(&self, text: &Folded) -> bool {
-        self.finder.find(text.as_str().as_bytes()).is_some()
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// `text` contains it.
-    pub fn matches(&self, text: &str) -> bool {
-        self.is_in(&Folded::of(text))
+    pub fn is_in(&self, text: &Folded) -> bool {
+        self.finder.as_ref().is_some_and(|finder| finder.find(text.as_str().as_bytes()).is_some())
     }
 }
 
-impl fmt::Debug for Keyword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Keyword").field(&String::from_utf8_lossy(self.finder.needle())).finish()
-    }
-}
-
-/// A pattern for a whole name: `*` stands for anything, `?` for one character.
-#[derive(Clone, Debug)]
+/// A pattern for a whole name: `*` stands for anything, `?` for one character. Kept as it was given.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct NamePattern {
+    text: String,
     tokens: Vec<Token>,
 }
 
@@ -55,9 +58,10 @@ enum Token {
 
 impl NamePattern {
     /// Prepares `pattern`.
-    pub fn new(pattern: &str) -> Self {
+    pub fn new(pattern: impl Into<String>) -> Self {
+        let text = pattern.into();
         let mut tokens = Vec::new();
-        for piece in pattern.trim().split_inclusive(['*', '?']) {
+        for piece in text.trim().split_inclusive(['*', '?']) {
             let literal = piece.trim_end_matches(['*', '?']);
             tokens.extend(Folded::of(literal).as_str().chars().map(Token::Is));
             match piece.chars().last() {
@@ -67,17 +71,19 @@ impl NamePattern {
                 _ => {}
             }
         }
-        Self { tokens }
+        Self { text, tokens }
     }
 
-    /// Matches the whole of `name`.
-    pub fn matches(&self, name: &str) -> bool {
-        self.matches_folded(Folded::of(name).as_str())
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
+    /// Matches the whole of `name`, which is folded.
+    ///
     /// Greedy with one point to go back to: the last `*`. No earlier one needs to be tried again, so that the time is
     /// the product of both lengths at worst.
-    pub(super) fn matches_folded(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut at, mut token) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;
@@ -104,9 +110,43 @@ impl NamePattern {
     }
 }
 
+/// The same for all that is kept as text: equal if the text is, and shown as it.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl From<String> for $type {
+            fn from(text: String) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.text
+            }
+        }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.text == other.text
+            }
+        }
+
+        impl Eq for $type {}
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($type)).field(&self.text).finish()
+            }
+        }
+    };
+}
+
+as_text!(Phrase);
+as_text!(NamePattern);
+
 /// Folded text that grows, up to a limit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Folded {
+pub struct Folded {
     text: String,
     limit: usize,
     is_cut: bool,
@@ -118,12 +158,14 @@ impl Folded {
         Self { limit, ..Self::default() }
     }
 
-    fn of(text: &str) -> Self {
+    /// All of `text`.
+    pub fn of(text: &str) -> Self {
         let mut folded = Self::with_limit(usize::MAX);
         folded.push(text);
         folded
     }
 
+    /// The text so far.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -229,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keywords_match_whatever_the_form() {
+    fn phrases_match_whatever_the_form() {
         for (case, keyword, text, want) in [
             ("case", "SECRET plan", "the Secret\r\n  Plan is", true),
             ("full-width keyword", "ＡＢＣ１", "abc1", true),
@@ -257,10 +299,10 @@ mod tests {
             ("space matters", "ab", "a b", false),
             ("Korean keeps spaces", "한국", "한\n국", false),
         ] {
-            assert_eq!(Keyword::new(keyword).unwrap().matches(text), want, "{case}");
+            assert_eq!(Phrase::new(keyword).is_in(&Folded::of(text)), want, "{case}");
         }
         for empty in ["", " \u{200b}\t"] {
-            assert!(Keyword::new(empty).is_none());
+            assert!(!Phrase::new(empty).is_in(&Folded::of("text\n")), "{empty:?}");
         }
     }
 
@@ -284,14 +326,14 @@ mod tests {
             ("a.c", "abc", false),
             ("Ｑ?", "q？", true),
         ] {
-            assert_eq!(NamePattern::new(pattern).matches(name), want, "{pattern} {name}");
+            assert_eq!(NamePattern::new(pattern).matches(Folded::of(name).as_str()), want, "{pattern} {name}");
         }
     }
 
     #[test]
     fn hostile_patterns_and_texts_end() {
-        assert!(!NamePattern::new(&"*a".repeat(200)).matches(&"a".repeat(199)));
-        assert!(!NamePattern::new(&format!("{}b", "*a".repeat(120))).matches(&"a".repeat(10_000)));
+        assert!(!NamePattern::new("*a".repeat(200)).matches(&"a".repeat(199)));
+        assert!(!NamePattern::new(format!("{}b", "*a".repeat(120))).matches(&"a".repeat(10_000)));
         // Each of these is eighteen letters in NFKC.
         let mut folded = Folded::with_limit(100_000);
         folded.push(&"\u{fdfa}".repeat(100_000));
@@ -308,6 +350,6 @@ mod tests {
         folded.separate();
         folded.push(" two");
         assert_eq!(folded.as_str(), "one \ntwo");
-        assert!(!Keyword::new("one two").unwrap().is_in(&folded));
+        assert!(!Phrase::new("one two").is_in(&folded));
     }
 }
