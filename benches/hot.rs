@@ -14,9 +14,11 @@ use posthouse::mail::{
 };
 use posthouse::policy::sender::Sender;
 use posthouse::proto::imap::{Framer, Limits};
+use posthouse::proto::message::inspect::Inspection;
 use posthouse::proto::message::{Scanner, Summary};
 use posthouse::proto::smtp::{Command, DataDecoder, Syntax};
-use posthouse::routing::{self, Addressed};
+use posthouse::routing::{self, Addressed, Resolution, rules};
+use posthouse::server::admin::spec::directory_from_toml;
 use posthouse::store::engine::{Engine, memory::Memory};
 use posthouse::store::{Delivery, Form, Store, Target};
 
@@ -235,9 +237,73 @@ fn route(c: &mut Criterion, directory: &Directory) {
     group.finish();
 }
 
+/// A message of 2 KB against as many rules as an organisation may have, none of which it matches: eight kinds in turn, as in
+/// `benches/rules`.
+fn mail_rules(c: &mut Criterion) {
+    let domain = "[[organisation]]\nname = \"acme\"\n[[domain]]\nname = \"corp.test\"\n[[account]]\naddress = \"bob@corp.test\"\n\
+        [[account]]\naddress = \"erin@corp.test\"\n[[department]]\npath = \"/Watched\"\n";
+    let rule = |n: usize| {
+        let copy = "actions = [{ copy = { monitor = \"erin@corp.test\", folder = \"Watched\" } }]";
+        let says = match n % 8 {
+            0 => format!(
+                "conditions = [{{ keyword = {{ places = [\"subject\", \"body\"], values = [\"xylograph{n}\"] }} }}]\n{copy}"
+            ),
+            1 => format!(
+                "conditions = [{{ keyword = {{ places = [\"body\", \"attachment-name\"], values = [\"draft {n}\"] }} }}]\n{copy}"
+            ),
+            2 => format!("scope = [\"department:/Watched\"]\npeer = \"external\"\n{copy}"),
+            3 => {
+                format!("conditions = [{{ sender = [\"*@bad{n}.test\", \"*@*.bad{n}.test\"] }}]\nactions = [\"junk\"]")
+            }
+            4 => format!("conditions = [{{ attachment-name = [\"*.ex{n}\", \"*.scr\"] }}]\nactions = [\"quarantine\"]"),
+            5 => format!(
+                "conditions = [{{ header = {{ name = \"X-Campaign-{n}\", contains = [\"offer\"] }} }}]\nactions = [\"junk\"]"
+            ),
+            6 => "conditions = [{ size = { min = \"60 MiB\" } }]\nactions = [{ reject = {} }]".to_owned(),
+            _ => format!(
+                "scope = [\"erin@corp.test\"]\nconditions = [{{ keyword = {{ places = [\"subject\"], values = [\"leaving {n}\"] }} }}]\n{copy}"
+            ),
+        };
+        format!("[[rule]]\nname = \"rule {n}\"\npriority = {n}\n{says}\n")
+    };
+    let content = message(2 << 10);
+    let header = content.get(..memchr::memmem::find(&content, b"\r\n\r\n").map_or(0, |at| at + 4)).unwrap_or_default();
+    let mut group = c.benchmark_group("rules");
+    for count in [0, 200] {
+        let file: String = std::iter::once(domain.to_owned()).chain((0..count).map(rule)).collect();
+        let Ok(directory) = directory_from_toml(&file) else {
+            panic!("the file is not valid: {:?}", directory_from_toml(&file).err())
+        };
+        let Ok(bob) = Address::parse("bob@corp.test") else { return };
+        let Ok(from) = Address::parse("alice@example.test") else { return };
+        let sender = Sender::unauthenticated(&directory, None, ReversePath::Address(from.clone()), false);
+        let Resolution::Local(addressed) = routing::look_up(&directory, &bob) else { return };
+        let deliveries = routing::expand(&directory, &sender, std::slice::from_ref(&addressed)).deliveries;
+        group.bench_function(format!("{count}"), |b| {
+            b.iter(|| {
+                let message = rules::Message {
+                    sender: &sender,
+                    header_from: std::slice::from_ref(&from),
+                    addressed: std::slice::from_ref(&addressed),
+                    forward_paths: std::slice::from_ref(&bob),
+                    awaits_moderators: false,
+                    size: content.len() as u64,
+                    header,
+                    now: Timestamp::from_millis(0),
+                    stage: rules::Stage::Arriving,
+                };
+                let needed = rules::needs_content(&directory, &message, &deliveries);
+                let inspection = needed.then(|| Inspection::of(black_box(&content), false, Inspection::LIMIT));
+                rules::evaluate(&directory, &message, &deliveries, inspection.as_ref()).matched.len()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn config() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3)).sample_size(30)
 }
 
-criterion_group! { name = benches; config = config(); targets = smtp, scan, imap, deliver, directory }
+criterion_group! { name = benches; config = config(); targets = smtp, scan, imap, deliver, mail_rules, directory }
 criterion_main!(benches);
