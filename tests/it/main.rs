@@ -9,6 +9,7 @@ mod crash;
 mod dialog;
 #[allow(dead_code, reason = "shared with tests/emailauth.rs, which needs more of it")]
 mod dns;
+mod fan_out;
 mod fault;
 mod grammar;
 mod hostile;
