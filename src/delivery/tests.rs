@@ -331,15 +331,20 @@ async fn of_two_messages_that_wait_for_a_reply_one_is_answered() {
     clean(&desk);
 }
 
+/// The folders in which held messages are shown: made with the first of them, in commits of their own.
+async fn shown_in(desk: &Desk, account: AccountId) {
+    for folder in ["Approvals", "Approvals/Accept", "Approvals/Refuse"] {
+        desk.folder(account, &MailboxName::parse(folder).unwrap()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_can_never_be_made_ends_and_the_trace_says_so() {
     let directory = directory("");
     let bench = Bench::new(&directory).await;
     let desk = bench.start().await;
     let dave = id(&directory, "dave");
-    for folder in ["Approvals", "Approvals/Accept", "Approvals/Refuse"] {
-        desk.folder(dave, &MailboxName::parse(folder).unwrap()).await.unwrap();
-    }
+    shown_in(&desk, dave).await;
     bench.faulty.fail_after(1);
     let (message, accepted) = send(&desk, &directory, &pam(&directory), &["g-mod@corp.test"], "asked").await;
     assert_eq!((accepted, waiting(&desk).await), (Ok(()), 1));
@@ -361,7 +366,8 @@ async fn what_can_never_be_made_ends_and_the_trace_says_so() {
     // He is gone for good.
     let bench = Bench::new(&directory).await;
     let desk = bench.start().await;
-    bench.faulty.fail_after(4);
+    shown_in(&desk, dave).await;
+    bench.faulty.fail_after(1);
     let (message, accepted) = send(&desk, &directory, &pam(&directory), &["g-mod@corp.test"], "asked").await;
     assert_eq!((accepted, waiting(&desk).await), (Ok(()), 1));
     let desk = bench.start().await;
@@ -518,6 +524,21 @@ async fn rules_at_a_release_are_those_of_acceptance() {
     decide(&desk, &after, pending(&desk).await[0].id, true).await.unwrap();
     assert_eq!(inside(&desk, id(&after, "erin"), "then", "one").await.len(), 0);
     assert_eq!(inside(&desk, id(&after, "alice"), "INBOX", "one").await.len(), 1);
+    clean(&desk);
+}
+
+/// Who decides about a part of a message is shown it in Approvals; that is no copy under a rule.
+#[tokio::test]
+async fn an_approver_who_is_the_monitor_too_has_its_report() {
+    let directory = directory(&WATCHED.replace("erin@corp.test", "dave@corp.test"));
+    let bench = Bench::new(&directory).await;
+    let desk = bench.start().await;
+    let to = ["alice@corp.test", "g-mod@corp.test"];
+    assert_eq!(send(&desk, &directory, &user(&directory, "bob"), &to, "both").await.1, Ok(()));
+    let dave = id(&directory, "dave");
+    assert_eq!(inside(&desk, dave, "Approvals", "both").await.len(), 1);
+    assert_eq!(inside(&desk, dave, "m", "both").await.len(), 1);
+    assert_eq!(waiting(&desk).await, 0);
     clean(&desk);
 }
 
