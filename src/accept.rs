@@ -4,26 +4,32 @@
 mod aftermath;
 mod assemble;
 mod desk;
+mod errand;
+mod fulfil;
 mod generate;
 mod held;
 mod judge;
 mod letter;
 pub mod record;
 pub mod release;
+mod reply;
+mod rule_set;
+mod stored;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::Desk;
+pub use fulfil::{give_up, one as follow_up};
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;
 pub use letter::{Letter, Origin, Recipient, evidence};
 
 use crate::directory::Directory;
-use crate::mail::{AccountId, BlobId, EnhancedCode, ReversePath, Timestamp};
+use crate::mail::{BlobId, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
 use crate::proto::message::Scanner;
-use crate::proto::message::compose::{Failure, Reported};
 use crate::store::{
-    self, Delivered, Delivery, Form, NewHold, NewQueueItem, Staging, StateKey, Store, Target, TraceWrite, WhenFull,
+    self, Delivered, Delivery, Form, Fulfilment, NewFollowUp, NewHold, NewQueueItem, QueueItem, RuleSet, Staging,
+    StateKey, Store, Target, TraceWrite, WhenFull,
 };
 
 /// A message on its way in: staged and scanned as its octets come.
@@ -81,6 +87,9 @@ impl Incoming {
             when_full: acceptance.when_full,
             queue: acceptance.queue,
             holds: acceptance.holds,
+            rules: acceptance.rules,
+            follow_ups: acceptance.follow_ups,
+            fulfils: acceptance.fulfils,
             trace: acceptance.trace,
             extra: acceptance.extra,
         };
@@ -124,6 +133,9 @@ pub async fn accept(
 ) -> Result<Accepted, Refused> {
     let mut parts = assemble(desk, letter, &Source::Incoming(&incoming)).await?;
     let acceptance = Acceptance {
+        rules: rule_set::of(letter, &parts),
+        follow_ups: aftermath::of(desk, letter, &parts, failed).await?,
+        fulfils: None,
         reverse_path: answerable(letter),
         prefixes: std::mem::take(&mut parts.prefixes),
         internal_date: letter.now,
@@ -139,11 +151,11 @@ pub async fn accept(
         remote: parts.plan.remote.len(),
         held: parts.held.iter().filter(|held| !matches!(held.reason, HeldReason::Copy { .. })).count(),
     };
-    incoming.commit(&desk.store, acceptance).await?;
+    let delivered = incoming.commit(&desk.store, acceptance).await?;
+    fulfil::all(desk, letter.directory, &delivered.follow_ups).await;
     if let Some(refused) = parts.outcome.refused {
         return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(refused.text.map(Into::into)))));
     }
-    aftermath::follow_up(desk, letter, &parts, &Source::Stored(letter.id), failed).await;
     Ok(accepted)
 }
 
@@ -152,34 +164,18 @@ fn answerable(letter: &Letter<'_>) -> ReversePath {
     if letter.sender.is_answerable() { letter.sender.reverse_path.clone() } else { ReversePath::Null }
 }
 
-/// Tells of a message that found no room for as long as it was tried: the managers of the group, or else the sender, whose
-/// reverse-path is null if it must not be answered (policy semantics §6.5).
-pub async fn tell_undelivered(
+/// Gives up a message that found no room for as long as it was tried, and tells of it whom it concerns (policy
+/// semantics §6.5).
+pub async fn give_up_undelivered(
     desk: &Desk,
     directory: &Directory,
-    item: &store::QueueItem,
+    item: &QueueItem,
     target: &Target,
 ) -> Result<(), store::Error> {
-    let blob = item.blob;
-    let header = desk.store.read(move |reader| reader.message(blob)).await?.prefix;
-    let Some(account) = directory.account(target.account) else { return Ok(()) };
-    let full = Failure::Other { status: EnhancedCode::new(5, 2, 2), text: "Mailbox full" };
-    let reported = [Reported::failed(&account.address, full)];
-    let Some(group) = target.via.and_then(|id| directory.group(id)) else {
-        let ReversePath::Address(to) = &item.reverse_path else { return Ok(()) };
-        return aftermath::report(desk, directory, to, &reported, item.created, &header).await;
-    };
-    let managers: Vec<AccountId> = match group.managers.as_slice() {
-        [] => directory.group_organisation(group.id).and_then(|o| directory.active_admin(o)).map(|a| a.id),
-        _ => None,
-    }
-    .into_iter()
-    .chain(group.managers.iter().copied())
-    .collect();
-    for manager in managers.iter().filter_map(|id| directory.account(*id)) {
-        let to = &manager.address;
-        aftermath::report(desk, directory, to, &reported, item.created, &header).await?;
-    }
+    let errands = aftermath::of_undelivered(directory, item, target);
+    let tell = errands.iter().map(errand::Errand::encode).collect();
+    let (_, rows) = desk.store.queue_give_up(item.id, tell).await?;
+    fulfil::all(desk, directory, &rows).await;
     Ok(())
 }
 
@@ -201,6 +197,12 @@ pub struct Acceptance {
     pub queue: Vec<NewQueueItem>,
     /// Parts that wait for a decision.
     pub holds: Vec<NewHold>,
+    /// The mail rules under which these are held.
+    pub rules: Vec<RuleSet>,
+    /// Messages that are still to be made of it.
+    pub follow_ups: Vec<NewFollowUp>,
+    /// The follow-up of another message that this is.
+    pub fulfils: Option<Fulfilment>,
     /// What is kept of it for those who look for it later.
     pub trace: Option<TraceWrite>,
     /// State that changes with it.
@@ -218,6 +220,9 @@ impl Acceptance {
             when_full: WhenFull::Refuse,
             queue: Vec::new(),
             holds: Vec::new(),
+            rules: Vec::new(),
+            follow_ups: Vec::new(),
+            fulfils: None,
             trace: None,
             extra: Vec::new(),
         }

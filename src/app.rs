@@ -31,10 +31,10 @@ use crate::net::dns::{Dns, DnsSetupError};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener;
 use crate::net::tls::{Tls, TlsError};
-use crate::server::admin::{self, Admin, Token};
+use crate::server::admin::{self, Actor, Admin, Token};
 use crate::server::{LiveDirectory, Services, Shutdown, imap, smtp};
 use crate::store::engine::rocks::Rocks;
-use crate::store::{self, Store};
+use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
 
 /// Why the server does not start.
@@ -338,7 +338,10 @@ fn background(services: &Arc<Services>) -> JoinSet<()> {
     tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
     tasks.spawn(delivery::fan_out::run(services.store.clone()));
     let live = services.clone();
-    tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current()));
+    let audit = |directory: &Directory, held: &Held, decision: &Decision| {
+        admin::ops::hold::decided(directory, Actor::Server, held, decision)
+    };
+    tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current(), audit));
     tasks
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::desk::Desk;
+use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::judge::{Judgement, Source, Step, judge};
 use super::letter::Letter;
@@ -12,11 +13,10 @@ use super::record;
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
-    AccountId, Address, AddressKey, Flags, ForwardPath, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
-    Timestamp,
+    AccountId, Address, AddressKey, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath, Timestamp,
 };
 use crate::policy::group;
-use crate::proto::message::compose::{self, MonitorFacts, header_field, monitor_block};
+use crate::proto::message::compose::{header_field, monitor_block};
 use crate::proto::message::header;
 use crate::routing::rules::{self, Copy, Outcome};
 use crate::routing::{self, Expansion, Folder, Local, Plan, Remote, Return, Via};
@@ -47,7 +47,7 @@ pub struct Parts {
     pub expansion: Expansion,
     /// What mail rules said.
     pub outcome: Outcome,
-    /// Monitor copies in the form of a report, which are messages of their own: made after the commit.
+    /// Monitor copies in the form of a report, which are messages of their own: they follow the commit.
     pub reports: Vec<Copy>,
 }
 
@@ -212,7 +212,7 @@ impl Assembler<'_> {
             None => MailboxId::INBOX,
             Some(name) => self.desk.folder(to, name).await?,
         };
-        let form = self.form(monitor_lines(self.letter, copy));
+        let form = self.form(monitored(self.letter, copy).told(monitor_block));
         let target = Target { form, origin: Origin::Monitor, ..Target::new(to, mailbox, Flags::default()) };
         self.parts.targets.push(target);
         Ok(())
@@ -361,24 +361,19 @@ fn delivered_to_lines(directory: &Directory, by: &[AccountId]) -> Vec<u8> {
     addresses.map(|address| format!("Delivered-To: {address}\r\n")).collect::<String>().into_bytes()
 }
 
-/// The block in front of a monitor's copy.
-fn monitor_lines(letter: &Letter<'_>, copy: &Copy) -> Vec<u8> {
-    with_monitor_facts(letter, copy, monitor_block)
-}
-
 /// What a monitor is told of a message.
-pub(super) fn with_monitor_facts<T>(letter: &Letter<'_>, copy: &Copy, make: impl FnOnce(&MonitorFacts<'_>) -> T) -> T {
+pub(super) fn monitored(letter: &Letter<'_>, copy: &Copy) -> Monitored {
     let directory = letter.directory;
-    let rules: Vec<&str> = copy.rules.iter().filter_map(|id| Some(&*directory.rule(*id)?.name)).collect();
-    let event = directory.account(copy.event.account).map(|account| match copy.event.role {
-        rules::Role::Sent => compose::Event::Sent(&account.address),
-        rules::Role::Received => compose::Event::Received(&account.address),
-    });
-    let events: Vec<compose::Event<'_>> = event.into_iter().collect();
-    let recipients: Vec<ForwardPath> =
-        letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).map(ForwardPath::Address).collect();
-    let reverse_path = &letter.sender.reverse_path;
-    make(&MonitorFacts { rules: &rules, events: &events, reverse_path, recipients: &recipients })
+    let event = copy.event;
+    Monitored {
+        rules: copy.rules.iter().filter_map(|id| Some(directory.rule(*id)?.name.clone())).collect(),
+        event: directory.account(event.account).map(|account| (event.role, account.address.clone())),
+        reverse_path: match &letter.sender.reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Address(address) => Some(address.clone()),
+        },
+        recipients: letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).collect(),
+    }
 }
 
 /// The folder that shows held messages to those who decide, and those into which they move them (policy semantics §9).

@@ -7,70 +7,87 @@ use crate::directory::Directory;
 use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
 use crate::proto::message::compose::Stamp;
 use crate::routing::{self, Addressed, Receiver, Resolution};
-use crate::store::{self, NewQueueItem, Origin, Target, WhenFull};
+use crate::store::{self, FollowUp, Fulfilment, NewQueueItem, Origin, StateKey, Target, WhenFull};
 
-/// Sends a message with the null reverse-path: to an account here, to a group, or to somebody elsewhere by the queue.
-/// `make` writes it under the id that it gets. Nothing happens if the address is nobody's.
-pub async fn send(
-    desk: &Desk,
-    directory: &Directory,
-    to: &Address,
-    make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
-) -> Result<(), store::Error> {
-    let addressed = match routing::look_up(directory, to) {
-        Resolution::Local(addressed) => addressed,
-        Resolution::Foreign(address) => Addressed::External(address),
-        Resolution::Unknown => return Ok(()),
-    };
-    let system = crate::policy::sender::Sender::system();
-    let expansion = routing::expand(directory, &system, &[addressed]);
-    let mut targets = Vec::new();
-    let mut queue = Vec::new();
-    for delivery in expansion.deliveries {
-        match delivery.to {
-            // Notices bypass the quota (policy semantics §18).
-            Receiver::Account(id) => targets.push(Target::new(id, MailboxId::INBOX, Flags::default())),
-            Receiver::External(recipient) => {
-                queue.push(NewQueueItem { form: 0, reverse_path: ReversePath::Null, recipient });
-            }
-        }
-    }
-    commit(desk, to, targets, queue, make).await
-}
-
-/// Puts a message into one mailbox, as a monitor's.
-pub async fn file(
-    desk: &Desk,
-    to: &Address,
-    account: AccountId,
-    mailbox: MailboxId,
-    make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
-) -> Result<(), store::Error> {
-    let target = Target { origin: Origin::Monitor, ..Target::new(account, mailbox, Flags::default()) };
-    commit(desk, to, vec![target], Vec::new(), make).await
-}
-
-async fn commit(
-    desk: &Desk,
-    to: &Address,
+/// Where a message goes, and what changes with it.
+pub struct Parcel {
+    /// Whom it is addressed to.
+    pub to: Address,
     targets: Vec<Target>,
     queue: Vec<NewQueueItem>,
+    is_copy: bool,
+    /// State that must be as it was read.
+    unchanged: Vec<(StateKey, Option<Vec<u8>>)>,
+    /// State that changes.
+    extra: Vec<(StateKey, Vec<u8>)>,
+}
+
+impl Parcel {
+    /// To an account here, to a group, or to somebody elsewhere by the queue; `None` if the address is nobody's.
+    pub fn to(directory: &Directory, to: &Address) -> Option<Self> {
+        let addressed = match routing::look_up(directory, to) {
+            Resolution::Local(addressed) => addressed,
+            Resolution::Foreign(address) => Addressed::External(address),
+            Resolution::Unknown => return None,
+        };
+        let system = crate::policy::sender::Sender::system();
+        let mut parcel = Self::new(to.clone());
+        for delivery in routing::expand(directory, &system, &[addressed]).deliveries {
+            match delivery.to {
+                // Notices bypass the quota (policy semantics §18).
+                Receiver::Account(id) => parcel.targets.push(Target::new(id, MailboxId::INBOX, Flags::default())),
+                Receiver::External(recipient) => {
+                    parcel.queue.push(NewQueueItem { form: 0, reverse_path: ReversePath::Null, recipient });
+                }
+            }
+        }
+        (!parcel.targets.is_empty() || !parcel.queue.is_empty()).then_some(parcel)
+    }
+
+    /// Into one mailbox, as a monitor's copy of the message that it follows, and recorded as that.
+    pub fn copy(to: Address, account: AccountId, mailbox: MailboxId) -> Self {
+        Self { is_copy: true, ..Self::file(to, account, mailbox) }
+    }
+
+    /// The same, recorded as a message of its own.
+    pub fn file(to: Address, account: AccountId, mailbox: MailboxId) -> Self {
+        let target = Target { origin: Origin::Monitor, ..Target::new(account, mailbox, Flags::default()) };
+        Self { targets: vec![target], ..Self::new(to) }
+    }
+
+    /// With state that must be as it was read, and state that changes.
+    pub fn with_state(self, unchanged: Vec<(StateKey, Option<Vec<u8>>)>, extra: Vec<(StateKey, Vec<u8>)>) -> Self {
+        Self { unchanged, extra, ..self }
+    }
+
+    fn new(to: Address) -> Self {
+        let (targets, queue) = (Vec::new(), Vec::new());
+        Self { to, targets, queue, is_copy: false, unchanged: Vec::new(), extra: Vec::new() }
+    }
+}
+
+/// Makes the message that a follow-up asks for, with the null reverse-path; `make` writes it under the id that it gets.
+/// Fails as [`Fulfilment`] says.
+pub async fn post(
+    desk: &Desk,
+    follow_up: &FollowUp,
+    parcel: Parcel,
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
 ) -> Result<(), store::Error> {
-    if targets.is_empty() && queue.is_empty() {
-        return Ok(());
-    }
     let now = desk.clock.now();
     let mut incoming = Incoming::new(&desk.store);
     let id = incoming.id().to_string();
     let message = make(&Stamp { host: &desk.hostname, id: &id, now });
     incoming.push(&message).await?;
-    let trace = record::generated(incoming.header(), to, message.len(), now);
+    let trace = record::generated(incoming.header(), &parcel.to, message.len(), now);
+    let Parcel { targets, queue, is_copy, unchanged, extra, .. } = parcel;
     let acceptance = Acceptance {
         prefixes: vec![b"Return-Path: <>\r\n".to_vec()],
         queue,
         trace: Some(trace),
         when_full: WhenFull::Queue,
+        extra,
+        fulfils: Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }),
         ..Acceptance::append(now, targets)
     };
     incoming.commit(&desk.store, acceptance).await?;

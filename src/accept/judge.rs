@@ -96,7 +96,11 @@ pub async fn judge(
         awaits_moderators: !expansion.held.is_empty(),
         size: letter.size,
         header: letter.header,
-        now: letter.now,
+        // Rules come and go by the time of acceptance, of which the message's id tells at a release.
+        now: match step {
+            Step::Arriving => letter.now,
+            Step::Moderated | Step::Released { .. } => letter.id.timestamp(),
+        },
         stage: match step {
             Step::Arriving => Stage::Arriving,
             Step::Moderated => Stage::Moderated,

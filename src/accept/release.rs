@@ -1,20 +1,19 @@
-//! Decisions on held messages, and carrying them out (policy semantics §9, §13.4). The first decision wins; carrying it
-//! out is done again after a crash until it is finished, and gives nobody a second copy.
+//! Decisions on held messages, and carrying them out (policy semantics §9, §13.4). The first decision wins, and is in the
+//! audit log with its commit; carrying it out is one commit more, and is tried until that is made.
 
-use super::aftermath;
 use super::assemble::{Parts, assemble_expansion};
 use super::desk::Desk;
+use super::errand::{Dsn, Errand, Failed, Why};
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
 use super::letter::{Letter, Recipient};
-use super::record;
+use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
-use crate::mail::{Address, HoldId, ReversePath};
-use crate::proto::message::compose::{Failure, Reported};
-use crate::proto::message::{HeaderAddresses, Scanner};
+use crate::mail::{Address, HoldId};
+use crate::proto::message::{HeaderAddresses, Scanner, Summary};
 use crate::routing::rules::Position;
 use crate::routing::{self, Addressed, Expansion, Resolution};
-use crate::store::{self, Continuation, Form, FormSource, Held, HoldState, Reader};
+use crate::store::{self, AuditEntry, Continuation, Decision, FollowUp, Form, FormSource, Held, HoldState, RuleSet};
 
 /// What somebody decided.
 #[derive(Clone, Debug)]
@@ -27,67 +26,95 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// Decides a held message and carries it out. [`store::Error::Exists`] if it is decided already.
-pub async fn decide(desk: &Desk, directory: &Directory, id: HoldId, verdict: Verdict) -> Result<Held, store::Error> {
+/// Decides a held message and carries it out. `audit` writes the record of the decision, from the message as it was
+/// before; it is in the same commit (policy semantics §14). [`store::Error::Exists`] if it is decided already. A decision
+/// that cannot be carried out now stands, and is carried out later.
+pub async fn decide(
+    desk: &Desk,
+    directory: &Directory,
+    id: HoldId,
+    verdict: Verdict,
+    audit: impl FnOnce(&Held, &Decision) -> AuditEntry,
+) -> Result<Held, store::Error> {
     let Verdict { accepted, by, text } = verdict;
     let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
     let by: String = by.chars().take(MAX_TEXT).collect();
-    let held = desk.store.decide(id, accepted, by, text, desk.clock.now()).await?;
-    carry_out(desk, directory, &held).await?;
+    let decision = Decision { accepted, by, at: desk.clock.now(), text, finished: None };
+    let before = desk.store.held_by_id(id).await?;
+    let audit = vec![audit(&before, &decision)];
+    let held = desk.store.decide(id, decision, audit).await?;
+    if let Err(error) = carry_out(desk, directory, &held).await {
+        tracing::error!(%id, %error, "a decision could not be carried out; it is tried again");
+    }
     Ok(held)
 }
 
 /// What the silence of those who should have decided means: refused, or released if the rule says so.
-pub async fn time_out(desk: &Desk, directory: &Directory, held: &Held) -> Result<(), store::Error> {
+pub async fn time_out(
+    desk: &Desk,
+    directory: &Directory,
+    held: &Held,
+    audit: impl FnOnce(&Held, &Decision) -> AuditEntry,
+) -> Result<(), store::Error> {
     let part = HeldPart::decode(&held.data);
     let accepted = matches!(part.map(|p| p.reason), Some(Reason::Rule { releases_at_timeout: true, .. }));
     let verdict = Verdict { accepted, by: TIMEOUT.to_owned(), text: String::new() };
-    match decide(desk, directory, held.id, verdict).await {
+    match decide(desk, directory, held.id, verdict, audit).await {
         // Somebody was faster.
         Ok(_) | Err(store::Error::Exists) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Carries out a decision that was made.
+/// Carries out a decision that was made. Nothing happens if that has been done.
 pub async fn carry_out(desk: &Desk, directory: &Directory, held: &Held) -> Result<(), store::Error> {
     let HoldState::Decided(decision) = &held.state else { return Ok(()) };
     if decision.finished.is_some() {
         return Ok(());
     }
     let part = HeldPart::decode(&held.data).ok_or(store::Error::Corrupt)?;
-    if decision.accepted {
-        release(desk, directory, held, &part, &decision.by).await
-    } else {
-        refuse(desk, directory, held, &part, &decision.by, &decision.text).await
+    let carried_out = match (&part.reason, decision.accepted) {
+        (Reason::Copy { .. }, true) => return desk.store.finish_hold(held.id).await,
+        (_, true) => release(desk, directory, held, &part, &decision.by).await,
+        (_, false) => refuse(desk, directory, held, &part, decision).await,
+    };
+    match carried_out {
+        Ok(rows) => {
+            fulfil::all(desk, directory, &rows).await;
+            Ok(())
+        }
+        // Carried out by somebody else meanwhile.
+        Err(store::Error::Exists) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
+/// The commit that refuses: the message goes, and an answerable sender is to be told.
 async fn refuse(
     desk: &Desk,
     directory: &Directory,
     held: &Held,
     part: &HeldPart,
-    by: &str,
-    text: &str,
-) -> Result<(), store::Error> {
-    let sender = part.sender.sender();
-    let is_late = by == TIMEOUT;
+    decision: &Decision,
+) -> Result<Vec<FollowUp>, store::Error> {
+    let Decision { by, text, .. } = decision;
+    let why = match (by == TIMEOUT, text.is_empty()) {
+        (true, _) => Why::NoDecision,
+        (false, true) => Why::NotApproved(None),
+        (false, false) => Why::NotApproved(Some(text.clone())),
+    };
+    let recipients = refused_recipients(directory, part).into_iter();
+    let failed: Vec<Failed> = recipients.map(|recipient| Failed { recipient, why: why.clone() }).collect();
+    let to = part.sender.reverse_path.clone().filter(|_| part.is_answerable && !failed.is_empty());
+    let dsn = to.map(|to| Errand::Dsn(Dsn { to, failed, arrived: held.created }));
     let details = serde_json::json!({ "by": by, "text": text, "reason": part.reason });
-    desk.store.trace_event(held.transaction, record::event("refused", details)).await?;
-    let header = stored_header(desk, held).await?.0;
-    if let (true, ReversePath::Address(to)) = (part.is_answerable, &sender.reverse_path) {
-        let failure = match (is_late, text.is_empty()) {
-            (true, _) => Failure::NoDecision,
-            (false, true) => Failure::NotApproved(None),
-            (false, false) => Failure::NotApproved(Some(text)),
-        };
-        let recipients = refused_recipients(directory, part);
-        let reported: Vec<_> = recipients.iter().map(|recipient| Reported::failed(recipient, failure)).collect();
-        aftermath::report(desk, directory, to, &reported, held.created, &header).await?;
-    }
-    // Last: a crash before it reports twice rather than never.
-    desk.store.finish_hold(held.id).await
+    let delivered = desk.store.deliver_more(Continuation {
+        follow_ups: dsn.into_iter().map(aftermath::new).collect(),
+        trace: Some(record::event("refused", details)),
+        finish: Some(held.id),
+        ..Continuation::new(held.transaction, desk.clock.now())
+    });
+    Ok(delivered.await?.follow_ups)
 }
 
 /// The addresses that a refusal names.
@@ -99,33 +126,35 @@ fn refused_recipients(directory: &Directory, part: &HeldPart) -> Vec<Address> {
     }
 }
 
+/// The commit that releases: to those who are members now, by the rules of acceptance (policy semantics §9, §13.5).
 async fn release(
     desk: &Desk,
     directory: &Directory,
     held: &Held,
     part: &HeldPart,
     by: &str,
-) -> Result<(), store::Error> {
+) -> Result<Vec<FollowUp>, store::Error> {
+    let (directory, rules) = rule_set::restore(desk, directory, &held.rules).await?;
     let sender = part.sender.sender();
-    let (header, prefix, size) = stored_header(desk, held).await?;
-    let recipients: Vec<Recipient> = part.recipients.iter().filter_map(|text| recipient(directory, text)).collect();
+    let stored = stored::read(desk, held.transaction, stored::HEADER).await?;
+    let recipients: Vec<Recipient> = part.recipients.iter().filter_map(|text| recipient(&directory, text)).collect();
     let from = HeaderAddresses { addresses: part.from.clone(), is_complete: true };
     let letter = Letter {
         id: held.transaction,
-        directory,
+        directory: &directory,
         sender: &sender,
         recipients: &recipients,
         from: &from,
-        header: &header,
-        size,
-        prefix: &prefix,
+        header: stored.header(),
+        size: stored.size,
+        prefix: &stored.prefix,
         auth: &part.auth,
         now: desk.clock.now(),
         origin: &part.origin,
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {
-            Some(group) => (routing::expand_approved(directory, &sender, group, |_| false), Step::Moderated),
+            Some(group) => (routing::expand_approved(&directory, &sender, group, |_| false), Step::Moderated),
             // The group is gone: nobody is in it.
             None => (Expansion::default(), Step::Moderated),
         },
@@ -135,16 +164,20 @@ async fn release(
             let expansion = Expansion { deliveries, ..Expansion::default() };
             (expansion, Step::Released { after, is_whole: *is_whole, copies, forwards })
         }
-        Reason::Copy { .. } => return desk.store.finish_hold(held.id).await,
+        Reason::Copy { .. } => (Expansion::default(), Step::Moderated),
     };
-    let source = Source::Stored(held.transaction);
-    let parts = assemble_expansion(desk, &letter, &source, expansion, step).await?;
-    commit(desk, &letter, held, &parts, by).await?;
-    aftermath::follow_up(desk, &letter, &parts, &source, &[]).await;
-    Ok(())
+    let parts = assemble_expansion(desk, &letter, &Source::Stored(held.transaction), expansion, step).await?;
+    let rules = if rules.is_empty() { rule_set::of(&letter, &parts) } else { rules };
+    commit(desk, &letter, held, parts, (by, rules)).await
 }
 
-async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by: &str) -> Result<(), store::Error> {
+async fn commit(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    held: &Held,
+    parts: Parts,
+    (by, rules): (&str, Vec<RuleSet>),
+) -> Result<Vec<FollowUp>, store::Error> {
     let mut forms = vec![FormSource::Stored(held.transaction)];
     if parts.prefixes.len() > 1 {
         let content = Source::Stored(held.transaction).read(desk, u64::MAX).await?;
@@ -152,32 +185,29 @@ async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by
         scanner.push(&content);
         let prefixes: Vec<&[u8]> = parts.prefixes.iter().skip(1).map(Vec::as_slice).collect();
         let summaries = scanner.finish_forms(&prefixes);
-        forms.extend(
-            parts
-                .prefixes
-                .iter()
-                .skip(1)
-                .zip(summaries)
-                .map(|(prefix, summary)| FormSource::New(Form { prefix: prefix.clone(), summary: summary.encode() })),
-        );
+        let new = |(prefix, summary): (&Vec<u8>, Summary)| {
+            FormSource::New(Form { prefix: prefix.clone(), summary: summary.encode() })
+        };
+        forms.extend(parts.prefixes.iter().skip(1).zip(summaries).map(new));
     }
     let details =
         serde_json::json!({ "by": by, "accounts": parts.plan.local.len(), "remote": parts.plan.remote.len() });
-    desk.store
-        .deliver_more(Continuation {
-            transaction: held.transaction,
-            internal_date: letter.now,
-            reverse_path: super::answerable(letter),
-            forms,
-            targets: parts.targets.clone(),
-            queue: parts.queue.clone(),
-            holds: parts.holds.clone(),
-            trace: Some(record::event("released", details)),
-            extra: parts.extra.clone(),
-            finish: Some(held.id),
-        })
-        .await?;
-    Ok(())
+    let follow_ups = aftermath::of(desk, letter, &parts, &[]).await?;
+    let delivered = desk.store.deliver_more(Continuation {
+        reverse_path: super::answerable(letter),
+        forms,
+        targets: parts.targets,
+        queue: parts.queue,
+        // What the same rules hold further is held under them.
+        rules,
+        holds: parts.holds,
+        follow_ups,
+        trace: Some(record::event("released", details)),
+        extra: parts.extra,
+        finish: Some(held.id),
+        ..Continuation::new(held.transaction, letter.now)
+    });
+    Ok(delivered.await?.follow_ups)
 }
 
 fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
@@ -190,25 +220,8 @@ fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
     Some(Recipient { address: text.to_owned(), addressed })
 }
 
-/// The header as received, the fields in front of it, and the size of the content.
-async fn stored_header(desk: &Desk, held: &Held) -> Result<(Vec<u8>, Vec<u8>, u64), store::Error> {
-    let blob = held.transaction;
-    desk.store
-        .read(move |reader: &Reader<'_>| {
-            let message = reader.message(blob)?;
-            let mut start = Vec::new();
-            reader.content(message.content, 0, HEADER, &mut start)?;
-            let end = memchr::memmem::find(&start, b"\r\n\r\n").map_or(start.len(), |at| at + 4);
-            start.truncate(end);
-            Ok((start, message.prefix, message.content_size))
-        })
-        .await
-}
-
 /// Who decided, when nobody did.
 pub const TIMEOUT: &str = "timeout";
 
-/// Octets of a header that are looked at.
-const HEADER: u64 = 256 << 10;
 /// Characters of a decision's text.
 const MAX_TEXT: usize = 1000;

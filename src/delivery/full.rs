@@ -7,7 +7,7 @@ use crate::store::{Error, QueueItem, QueueKind, Store};
 
 /// Tries every item that is due at `now`, with the limit that `quota` gives for its account then (`None`: unlimited).
 /// Gives the items whose time is over: they stay in the queue until whoever tells of them calls
-/// [`Store::queue_remove`], so that nobody is left untold by a crash.
+/// [`Store::queue_give_up`], so that nobody is left untold by a crash.
 pub async fn retry(
     store: &Store,
     now: Timestamp,

@@ -3,29 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{full, holds};
+use super::{follow_ups, full, holds};
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Timestamp};
-use crate::store::{Error, QueueItem, QueueKind};
+use crate::store::{AuditEntry, Decision, Error, Held, QueueItem, QueueKind};
 
-/// Works for as long as the server runs. `directory` gives the directory as it is then.
-pub async fn run(desk: Desk, directory: impl Fn() -> Arc<Directory>) {
-    if let Err(error) = holds::resume(&desk, &directory()).await {
-        tracing::error!(%error, "held messages cannot be read");
+/// Works for as long as the server runs. `directory` gives the directory as it is then, `audit` the record of a decision
+/// that nobody made in time.
+pub async fn run(
+    desk: Desk,
+    directory: impl Fn() -> Arc<Directory>,
+    audit: impl Fn(&Directory, &Held, &Decision) -> AuditEntry,
+) {
+    if let Err(error) = resume(&desk, &directory()).await {
+        tracing::error!(%error, "what the last process left cannot be read");
     }
     loop {
         tokio::time::sleep(EVERY).await;
-        if let Err(error) = round(&desk, &directory()).await {
+        if let Err(error) = round(&desk, &directory(), &audit).await {
             tracing::warn!(%error, "a round over what waits did not end; the next begins in a minute");
         }
     }
 }
 
 /// One round.
-pub async fn round(desk: &Desk, directory: &Arc<Directory>) -> Result<(), Error> {
+pub async fn round(
+    desk: &Desk,
+    directory: &Directory,
+    audit: impl Fn(&Directory, &Held, &Decision) -> AuditEntry,
+) -> Result<(), Error> {
     let now = desk.clock.now();
-    holds::time_out(desk, directory).await?;
+    resume(desk, directory).await?;
+    holds::time_out(desk, directory, audit).await?;
     let quota = |id: AccountId| directory.account(id).map(|a| a.settings().quota).filter(|quota| *quota > 0);
     for item in full::retry(&desk.store, now, quota).await? {
         give_up(desk, directory, &item).await?;
@@ -34,13 +44,19 @@ pub async fn round(desk: &Desk, directory: &Arc<Directory>) -> Result<(), Error>
     desk.store.expire_audit(earlier(now, AUDIT)).await.map(drop)
 }
 
+/// Goes on with what was begun.
+async fn resume(desk: &Desk, directory: &Directory) -> Result<(), Error> {
+    holds::resume(desk, directory).await?;
+    follow_ups::work(desk, directory).await
+}
+
 /// A mailbox that stayed full: the managers of the group are told, or the sender if the message was for the account
 /// itself (policy semantics §6.5).
-async fn give_up(desk: &Desk, directory: &Arc<Directory>, item: &QueueItem) -> Result<(), Error> {
-    if let QueueKind::Full(target) = &item.kind {
-        accept::tell_undelivered(desk, directory, item, target).await?;
+async fn give_up(desk: &Desk, directory: &Directory, item: &QueueItem) -> Result<(), Error> {
+    match &item.kind {
+        QueueKind::Full(target) => accept::give_up_undelivered(desk, directory, item, target).await,
+        QueueKind::Remote(_) => desk.store.queue_remove(item.id).await.map(drop),
     }
-    desk.store.queue_remove(item.id).await.map(drop)
 }
 
 fn earlier(now: Timestamp, age: Duration) -> Timestamp {

@@ -262,6 +262,16 @@ impl Directory {
         &self.rule_order
     }
 
+    /// This directory with other rules: those of each organisation named are replaced by these. For a message that was
+    /// held: its rules are those of its acceptance, whatever has become of them since (policy semantics §13.5).
+    pub fn with_rules(&self, of: &[OrganisationId], rules: Vec<Rule>) -> Self {
+        let mut directory = self.clone();
+        directory.rules.retain(|_, rule| !of.contains(&rule.organisation));
+        directory.rules.extend(rules.into_iter().map(|rule| (rule.id, Arc::new(rule))));
+        directory.order_rules();
+        directory
+    }
+
     /// The rule with this id.
     pub fn rule(&self, id: RuleId) -> Option<&Arc<Rule>> {
         self.rules.get(&id)

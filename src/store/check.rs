@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::engine::Keyspace;
 use super::key::{self, MailboxKey};
 use super::record::{self, Usage};
-use super::{Counts, Error, Mailbox, Reader, Store};
+use super::{Counts, Error, Mailbox, Reader, RuleSet, RuleSetId, Store};
 use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, OrganisationId, SystemFlag, Timestamp, Uid};
 
 /// What was counted, and what does not agree.
@@ -55,9 +55,11 @@ struct Check {
     usages: HashMap<AccountId, Usage>,
     /// As the entries have it.
     counted: HashMap<(AccountId, MailboxId), Tally>,
-    /// By entries, queue items, held messages, slices and other forms.
+    /// By entries, queue items, held messages, slices, messages still to be made, and other forms.
     referenced: HashMap<BlobId, u32>,
     held: HashMap<OrganisationId, u64>,
+    /// By held messages that are not finished.
+    rule_sets: HashMap<RuleSetId, u32>,
     garbage: HashSet<BlobId>,
     /// The content that each message record promises.
     promised: HashMap<BlobId, Chunks>,
@@ -199,6 +201,7 @@ impl Check {
                 Some(Ok(held)) => {
                     self.refer(held.blob);
                     *self.held.entry(held.organisation).or_default() += held.size;
+                    held.rules.iter().for_each(|id| *self.rule_sets.entry(*id).or_default() += 1);
                 }
                 _ => self.find(format!("key {key:?}"), "held message is damaged"),
             }
@@ -207,6 +210,13 @@ impl Check {
             Ok(slice) => slice.shapes.iter().for_each(|shape| self.refer(shape.blob)),
             Err(_) => self.find(format!("key {key:?}"), "slice of a delivery is damaged"),
         })?;
+        scan(reader, Keyspace::Task, key::follow_up_range(None), |key, value| {
+            match key::parse_follow_up(key).map(|id| record::decode_follow_up(id, value)) {
+                Some(Ok(row)) => self.refer(row.blob),
+                _ => self.find(format!("key {key:?}"), "message to be made is damaged"),
+            }
+        })?;
+        self.rule_sets(reader)?;
         let mut stored = HashMap::new();
         scan(reader, Keyspace::Queue, key::hold_usage_range(), |key, value| {
             match key::parse_hold_usage(key).zip(record::decode_number(value).ok()) {
@@ -220,6 +230,31 @@ impl Check {
             let (has, sum) = (octets(&stored), octets(&self.held));
             if has != sum {
                 self.find(format!("organisation {organisation}"), format!("{has} octets held, its holds are {sum}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each rule set has as many references as its count says, and is the one that its name says.
+    fn rule_sets(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
+        let mut stored = HashMap::new();
+        scan(reader, Keyspace::Queue, key::rule_set_count_range(), |key, value| {
+            match key::parse_rule_set_count(key).zip(record::decode_count(value).ok()) {
+                Some((id, count)) => drop(stored.insert(id, count)),
+                None => self.find(format!("key {key:?}"), "count of a rule set is damaged"),
+            }
+        })?;
+        let mut bodies = HashSet::new();
+        scan(reader, Keyspace::Queue, key::rule_set_range(), |key, value| match key::parse_rule_set(key) {
+            Some(id) if RuleSet::new(value.to_vec()).id() == id => drop(bodies.insert(id)),
+            _ => self.find(format!("key {key:?}"), "rule set is damaged"),
+        })?;
+        let ids: HashSet<_> = stored.keys().chain(self.rule_sets.keys()).chain(&bodies).copied().collect();
+        for id in ids {
+            let count = |map: &HashMap<_, u32>| map.get(&id).copied().unwrap_or(0);
+            let (has, needs) = (count(&stored), count(&self.rule_sets));
+            if has != needs || !bodies.contains(&id) {
+                self.find(format!("rule set {:?}", id.octets()), format!("counts {has}, but {needs} references"));
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Delivery: content, its forms, and everything that follows from the acceptance of a message, in one durable commit.
 //!
 //! Content is stored once. Each form of the message (as accepted; with a field more for one reader) is a message record
-//! of its own over the same content, and each reference to a form is counted: by entries, queue items, held messages
-//! and slices that wait; a form other than the first holds one reference on it in turn. So a form goes when nothing
+//! of its own over the same content, and each reference to a form is counted: by entries, queue items, held messages,
+//! slices that wait and messages still to be made of it; a form other than the first holds one reference on it in turn. So a form goes when nothing
 //! refers to it, and the content when no form is left.
 
 use super::engine::Write;
@@ -10,8 +10,11 @@ use super::fan_out::{self, SliceKey};
 use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::Shape;
-use super::{Content, Error, Held, Message, NewHold, NewQueueItem, QueueItem, QueueKind, StateKey, Store, TraceWrite};
-use super::{hold, key, queue, state, trace};
+use super::rule_set::Counting;
+use super::{
+    Content, Error, FollowUp, FollowUpKey, Fulfilment, Held, Message, NewFollowUp, NewHold, NewQueueItem, QueueItem,
+    QueueKind, RuleSet, RuleSetId, StateKey, Store, TraceWrite, follow_up, hold, key, queue, record, state, trace,
+};
 use crate::mail::{
     AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Timestamp, Uid, UidValidity,
 };
@@ -93,6 +96,12 @@ pub struct Delivery {
     pub queue: Vec<NewQueueItem>,
     /// Parts that wait for a decision: at most 1,000.
     pub holds: Vec<NewHold>,
+    /// The mail rules under which these are held; not written if there are none.
+    pub rules: Vec<RuleSet>,
+    /// Messages that are still to be made of it: at most 10,000.
+    pub follow_ups: Vec<NewFollowUp>,
+    /// The follow-up of another message that this is.
+    pub fulfils: Option<Fulfilment>,
     /// What is known of the message. With it every delivery leaves a delivery key (policy semantics §19), without it
     /// the first 1,000 do not: APPEND.
     pub trace: Option<TraceWrite>,
@@ -113,6 +122,9 @@ impl Delivery {
             when_full: WhenFull::Refuse,
             queue: Vec::new(),
             holds: Vec::new(),
+            rules: Vec::new(),
+            follow_ups: Vec::new(),
+            fulfils: None,
             trace: None,
             extra: Vec::new(),
         }
@@ -137,12 +149,36 @@ pub struct Continuation {
     pub queue: Vec<NewQueueItem>,
     /// See [`Delivery`].
     pub holds: Vec<NewHold>,
+    /// See [`Delivery`].
+    pub rules: Vec<RuleSet>,
+    /// See [`Delivery`].
+    pub follow_ups: Vec<NewFollowUp>,
     /// A later event of the message's trace, with further terms to find it by.
     pub trace: Option<TraceWrite>,
     /// See [`Delivery`].
     pub extra: Vec<(StateKey, Vec<u8>)>,
     /// The held message whose decision this carries out: it is finished in the same commit.
     pub finish: Option<HoldId>,
+}
+
+impl Continuation {
+    /// The message as accepted for nobody, and nothing else.
+    pub fn new(transaction: BlobId, internal_date: Timestamp) -> Self {
+        Self {
+            transaction,
+            internal_date,
+            reverse_path: ReversePath::Null,
+            forms: vec![FormSource::Stored(transaction)],
+            targets: Vec::new(),
+            queue: Vec::new(),
+            holds: Vec::new(),
+            rules: Vec::new(),
+            follow_ups: Vec::new(),
+            trace: None,
+            extra: Vec::new(),
+            finish: None,
+        }
+    }
 }
 
 /// Where a form comes from.
@@ -182,15 +218,18 @@ pub struct Delivered {
     pub queued: Vec<QueueId>,
     /// Those of `holds`, in its order.
     pub held: Vec<HoldId>,
+    /// Those of `follow_ups`, in its order.
+    pub follow_ups: Vec<FollowUp>,
 }
 
 impl Store {
     /// Commits the message with all that follows from it, or nothing: when this gives `Ok`, it is on disk
     /// (RFC 5321 §6.1). [`Error::NotFound`] if a target among the first 1,000 does not exist, [`Error::OverQuota`] as
     /// [`WhenFull`] says, [`Error::HoldFull`] if an organisation holds too much, [`Error::Limit`] above the numbers of
-    /// [`Delivery`].
+    /// [`Delivery`]; if it is a follow-up, as [`Fulfilment`] says.
     ///
-    /// A message to which nothing refers (no target, no queue item, no hold) leaves its trace and no content.
+    /// A message to which nothing refers (no target, no queue item, no hold, no follow-up) leaves its trace and no
+    /// content.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, Error> {
         let Delivery { mut content, header, forms, .. } = delivery;
         let (base, size, now) = (content.blob(), content.size(), self.inner.clock.now());
@@ -204,10 +243,16 @@ impl Store {
         };
         let mut messages: Vec<Message> = forms.into_iter().enumerate().map(message).collect();
         let mut draft = Draft::new(base, messages.iter().map(shape).collect(), now);
-        let keys = if delivery.trace.is_some() { Keys::Written } else { Keys::None };
+        let copy_of = delivery.fulfils.as_ref().filter(|f| f.is_copy).map(|f| f.follow_up.key.transaction);
+        let keys = match (copy_of, &delivery.trace) {
+            (Some(_), _) => Keys::Claimed,
+            (None, Some(_)) => Keys::Written,
+            (None, None) => Keys::None,
+        };
         draft.targets(self, delivery.targets, keys, (delivery.internal_date, &delivery.reverse_path))?;
         draft.queue(self, delivery.queue)?;
-        draft.holds(self, delivery.holds)?;
+        draft.holds(self, delivery.holds, delivery.rules)?;
+        draft.follow_ups(self, delivery.follow_ups)?;
         draft.extra(delivery.extra)?;
         if draft.is_referred_to() {
             let (mut chunks, count) = content.take_writes(header);
@@ -217,14 +262,27 @@ impl Store {
             }
         }
         if let Some(write) = delivery.trace {
-            draft.writes.append(&mut trace::writes(key::trace(base), base, write, &draft.now_to)?);
+            let to = if copy_of.is_some() { &[] } else { draft.now_to.as_slice() };
+            draft.writes.append(&mut trace::writes(key::trace(base), base, write, to)?);
+        }
+        if let Some(original) = copy_of {
+            let event = key::trace_event(original, self.inner.blob_ids.next(now));
+            draft.writes.append(&mut trace::writes(event, original, TraceWrite::default(), &draft.now_to)?);
         }
         let keep = draft.is_referred_to();
-        let placement = draft.placement(delivery.internal_date, keys, delivery.when_full);
-        let posting = Posting {
+        let transaction = copy_of.unwrap_or(base);
+        let placement = Placement { transaction, ..draft.placement(delivery.internal_date, keys, delivery.when_full) };
+        let mut posting = Posting {
             forms: messages.into_iter().map(PostedForm::New).collect(),
             ..draft.posting(self, placement, delivery.reverse_path)
         };
+        if let Some(Fulfilment { follow_up, unchanged, .. }) = delivery.fulfils {
+            let guard = key::follow_up(follow_up.key);
+            draft.writes.push(Write { key: guard.clone(), value: None });
+            posting.guard = Some((guard, record::encode_follow_up(&follow_up)));
+            posting.dropped.push(follow_up.blob);
+            posting.unchanged = unchanged.into_iter().map(|(name, value)| (key::state(name.octets()), value)).collect();
+        }
         // From here on the commit may happen even if this future is dropped.
         content.keep(keep);
         let result = self.post(posting, draft).await;
@@ -249,19 +307,20 @@ impl Store {
         let mut draft = Draft::new(base, shapes, now);
         draft.targets(self, more.targets, Keys::Checked, (more.internal_date, &more.reverse_path))?;
         draft.queue(self, more.queue)?;
-        draft.holds(self, more.holds)?;
+        draft.holds(self, more.holds, more.rules)?;
+        draft.follow_ups(self, more.follow_ups)?;
         draft.extra(more.extra)?;
         if more.trace.is_some() || !draft.now_to.is_empty() {
             let event = key::trace_event(base, self.inner.blob_ids.next(now));
             draft.writes.append(&mut trace::writes(event, base, more.trace.unwrap_or_default(), &draft.now_to)?);
         }
         let placement = draft.placement(more.internal_date, Keys::Checked, WhenFull::Queue);
-        let posting = Posting {
-            forms,
-            dropped: finish.iter().map(|held| held.blob).collect(),
-            finish,
-            ..draft.posting(self, placement, more.reverse_path)
-        };
+        let mut posting = Posting { forms, ..draft.posting(self, placement, more.reverse_path) };
+        if let Some(held) = finish {
+            posting.dropped.push(held.blob);
+            posting.rules.dropped.clone_from(&held.rules);
+            posting.finish = Some(held);
+        }
         self.post(posting, draft).await
     }
 
@@ -310,16 +369,15 @@ impl Store {
 
     /// Makes a commit and tells of it.
     async fn post(&self, posting: Posting, draft: Draft) -> Result<Delivered, Error> {
-        let Draft { writes, pending, queued, held, .. } = draft;
-        let mut delivered = self.commit_posting(posting, writes).await?;
+        let Draft { writes, pending, queued, held, follow_ups, .. } = draft;
+        let delivered = self.commit_posting(posting, writes).await?;
         if pending > 0 {
             self.inner.news.slices.notify_one();
         }
         if !queued.is_empty() {
             self.inner.news.queue.notify_one();
         }
-        (delivered.pending, delivered.queued, delivered.held) = (pending, queued, held);
-        Ok(delivered)
+        Ok(Delivered { pending, queued, held, follow_ups, ..delivered })
     }
 }
 
@@ -338,6 +396,8 @@ struct Draft {
     queued: Vec<QueueId>,
     held: Vec<HoldId>,
     charges: Vec<hold::Charge>,
+    rules: Counting,
+    follow_ups: Vec<FollowUp>,
 }
 
 impl Draft {
@@ -353,6 +413,8 @@ impl Draft {
             queued: Vec::new(),
             held: Vec::new(),
             charges: Vec::new(),
+            rules: Counting::default(),
+            follow_ups: Vec::new(),
         }
     }
 
@@ -416,10 +478,16 @@ impl Draft {
         Ok(())
     }
 
-    fn holds(&mut self, store: &Store, holds: Vec<NewHold>) -> Result<(), Error> {
+    fn holds(&mut self, store: &Store, holds: Vec<NewHold>, rules: Vec<RuleSet>) -> Result<(), Error> {
         if holds.len() > MAX_HOLDS || holds.iter().any(|hold| hold.data.len() > hold::MAX_DATA) {
             return Err(Error::Limit);
         }
+        let names: Vec<RuleSetId> = rules.iter().map(RuleSet::id).collect();
+        self.rules = Counting {
+            added: rules,
+            holds: u32::try_from(holds.len()).map_err(|_| Error::Limit)?,
+            dropped: Vec::new(),
+        };
         for new in holds {
             let size = self.shapes.get(new.form).map_or(0, |shape| shape.size);
             let held = Held {
@@ -433,10 +501,28 @@ impl Draft {
                 expires: new.expires,
                 size,
                 data: new.data,
+                rules: names.clone(),
             };
             self.held.push(held.id);
             self.charges.push(hold::Charge { organisation: new.organisation, octets: size, limit: new.limit });
             self.writes.extend(hold::puts(&held));
+        }
+        Ok(())
+    }
+
+    fn follow_ups(&mut self, store: &Store, new: Vec<NewFollowUp>) -> Result<(), Error> {
+        if new.len() > MAX_FOLLOW_UPS || new.iter().any(|row| row.data.len() > follow_up::MAX_DATA) {
+            return Err(Error::Limit);
+        }
+        for new in new {
+            let hold = match new.hold {
+                Some(place) => Some(*self.held.get(place).ok_or(Error::Limit)?),
+                None => None,
+            };
+            let key = FollowUpKey { transaction: self.base, id: store.inner.blob_ids.next(self.now) };
+            let row = FollowUp { key, blob: self.refer(new.form)?, hold, created: self.now, data: new.data };
+            self.writes.push(follow_up::put(&row));
+            self.follow_ups.push(row);
         }
         Ok(())
     }
@@ -478,7 +564,9 @@ impl Draft {
             charges: std::mem::take(&mut self.charges),
             dropped: Vec::new(),
             guard: None,
+            unchanged: Vec::new(),
             finish: None,
+            rules: std::mem::take(&mut self.rules),
             reverse_path,
             now: self.now,
             ids: store.inner.blob_ids.clone(),
@@ -495,3 +583,4 @@ const MAX_FORMS: usize = 1000;
 const MAX_TARGETS: usize = 100_000;
 const MAX_QUEUE_ITEMS: usize = 10_000;
 const MAX_HOLDS: usize = 1000;
+const MAX_FOLLOW_UPS: usize = 10_000;

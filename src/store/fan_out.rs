@@ -8,6 +8,7 @@ use super::engine::{Keyspace, Write};
 use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::{Shape, Slice};
+use super::rule_set::Counting;
 use super::{Error, Placed, Store, Target, TraceWrite, WhenFull, key, record, trace};
 use crate::mail::{BlobId, ReversePath, Timestamp};
 
@@ -60,7 +61,9 @@ impl Store {
             charges: Vec::new(),
             dropped: shapes.iter().map(|shape| shape.blob).collect(),
             guard: Some((guard, value)),
+            unchanged: Vec::new(),
             finish: None,
+            rules: Counting::default(),
             reverse_path,
             now: self.inner.clock.now(),
             ids: self.inner.blob_ids.clone(),

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use super::engine::{Durability, Keyspace, Write};
 use super::key::HoldDue;
-use super::references::References;
-use super::{Error, Reader, Store, key, record, required};
+use super::{AuditEntry, Continuation, Error, Reader, RuleSetId, Store, audit, key, record, required};
 use crate::mail::{BlobId, HoldId, OrganisationId, Timestamp};
 
 /// What a held message waits for.
@@ -72,6 +71,9 @@ pub struct Held {
     pub size: u64,
     /// The caller's.
     pub data: Vec<u8>,
+    /// The mail rules at its acceptance: kept for as long as its decision has not been carried out. None in messages
+    /// that were held before rules were kept.
+    pub rules: Vec<RuleSetId>,
 }
 
 impl Held {
@@ -141,19 +143,15 @@ impl Store {
         self.read(move |reader| reader.holds(range, limit)).await
     }
 
-    /// Records a decision; the first one wins. Durable. [`Error::Exists`] if it is decided already,
-    /// [`Error::NotFound`].
-    pub async fn decide(
-        &self,
-        id: HoldId,
-        accepted: bool,
-        by: String,
-        text: String,
-        now: Timestamp,
-    ) -> Result<Held, Error> {
-        let decision = Decision { accepted, by, at: now, text, finished: None };
-        self.transact(vec![key::hold(id)], vec![], Durability::Synced, move |values| {
-            let mut held = record::decode_hold(id, values.first().map_or(Err(Error::Corrupt), required)?)?;
+    /// Records a decision, and `audit` in the same commit; the first one wins. Durable. [`Error::Exists`] if it is
+    /// decided already, [`Error::NotFound`].
+    pub async fn decide(&self, id: HoldId, decision: Decision, audit: Vec<AuditEntry>) -> Result<Held, Error> {
+        let now = self.inner.clock.now();
+        let mut reads = vec![key::hold(id)];
+        reads.extend(audit::reads(&audit));
+        self.transact(reads, vec![], Durability::Synced, move |values| {
+            let [row, heads @ ..] = values else { return Err(Error::Corrupt) };
+            let mut held = record::decode_hold(id, required(row)?)?;
             if held.state != HoldState::Pending {
                 return Err(Error::Exists);
             }
@@ -163,6 +161,7 @@ impl Store {
                 Write { key: key::hold_due(HoldDue::Decided, decision.at, id), value: Some(vec![]) },
             ];
             writes.extend(held.expires.map(|at| Write { key: key::hold_due(HoldDue::Expires, at, id), value: None }));
+            writes.append(&mut audit::appends(&audit, heads, now)?);
             Ok((writes, held))
         })
         .await
@@ -172,25 +171,14 @@ impl Store {
     /// happens if that has been said already. Durable. [`Error::Conflict`] if it is not decided.
     pub async fn finish_hold(&self, id: HoldId) -> Result<(), Error> {
         let held = self.held_by_id(id).await?;
-        let now = self.inner.clock.now();
-        let reads = vec![key::hold(id), key::hold_usage(held.organisation), key::reference(held.blob)];
-        let finished = self
-            .transact(reads, vec![], Durability::Synced, move |values| {
-                let [row, usage, count] = values else { return Err(Error::Corrupt) };
-                let mut writes = finish(id, row, now)?;
-                let mut references = References::default();
-                references.read(held.blob, count).map_err(|_| Error::Corrupt)?;
-                references.subtract(held.blob)?;
-                writes.append(&mut references.writes(now));
-                let mut totals = Totals::default();
-                totals.release(&held, usage)?;
-                writes.append(&mut totals.writes());
-                Ok((writes, ()))
-            })
-            .await;
-        match finished {
+        if held.is_finished() {
+            return Ok(());
+        }
+        let nothing = Continuation::new(held.transaction, self.inner.clock.now());
+        match self.deliver_more(Continuation { finish: Some(id), ..nothing }).await {
+            // Said by somebody else meanwhile.
             Err(Error::Exists) => Ok(()),
-            finished => finished,
+            finished => finished.map(drop),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::engine::{Key, Keyspace};
 use super::record::DeliveryKind;
-use super::{HoldKind, Origin, SliceKey};
+use super::{FollowUpKey, HoldKind, Origin, RuleSetId, SliceKey};
 use crate::mail::{AccountId, BlobId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
 
 /// Where this store's format version stands.
@@ -200,6 +200,22 @@ pub fn parse_slice(key: &[u8]) -> Option<SliceKey> {
     Some(SliceKey { transaction: BlobId::from_octets(*transaction), id: parse_message(id)? })
 }
 
+/// A message that is still to be made.
+pub fn follow_up(row: FollowUpKey) -> Key {
+    (Keyspace::Task, join(&[b"u", row.transaction.octets(), row.id.octets()]))
+}
+
+/// Bounds of all messages that are still to be made, or of those after one.
+pub fn follow_up_range(after: Option<FollowUpKey>) -> (Vec<u8>, Vec<u8>) {
+    (after.map_or(b"u".to_vec(), |after| following(follow_up(after).1)), b"v".to_vec())
+}
+
+/// The row of a key.
+pub fn parse_follow_up(key: &[u8]) -> Option<FollowUpKey> {
+    let (transaction, id) = key.strip_prefix(b"u")?.split_first_chunk::<12>()?;
+    Some(FollowUpKey { transaction: BlobId::from_octets(*transaction), id: parse_message(id)? })
+}
+
 /// A row of the caller's own.
 pub fn state(name: &[u8]) -> Key {
     (Keyspace::Task, join(&[b"x", name]))
@@ -336,6 +352,36 @@ pub fn hold_usage_range() -> (Vec<u8>, Vec<u8>) {
 /// The organisation of a usage key.
 pub fn parse_hold_usage(key: &[u8]) -> Option<OrganisationId> {
     OrganisationId::new(u32::from_be_bytes(key.strip_prefix(b"u")?.try_into().ok()?))
+}
+
+/// The rules under which messages were held.
+pub fn rule_set(id: RuleSetId) -> Key {
+    (Keyspace::Queue, join(&[b"r", id.octets()]))
+}
+
+/// Bounds of all rule sets.
+pub fn rule_set_range() -> (Vec<u8>, Vec<u8>) {
+    (b"r".to_vec(), b"s".to_vec())
+}
+
+/// The id of a rule set's key.
+pub fn parse_rule_set(key: &[u8]) -> Option<RuleSetId> {
+    Some(RuleSetId::from_octets(key.strip_prefix(b"r")?.try_into().ok()?))
+}
+
+/// How many held messages refer to a rule set.
+pub fn rule_set_count(id: RuleSetId) -> Key {
+    (Keyspace::Queue, join(&[b"s", id.octets()]))
+}
+
+/// Bounds of those counts.
+pub fn rule_set_count_range() -> (Vec<u8>, Vec<u8>) {
+    (b"s".to_vec(), b"t".to_vec())
+}
+
+/// The id of a count's key.
+pub fn parse_rule_set_count(key: &[u8]) -> Option<RuleSetId> {
+    Some(RuleSetId::from_octets(key.strip_prefix(b"s")?.try_into().ok()?))
 }
 
 /// That an account has a message, or a monitor its copy: the delivery key (policy semantics §19).

@@ -30,6 +30,8 @@ pub(super) enum Keys {
     Checked,
     /// The same, but for those that say that there was no room.
     Retried,
+    /// Read, and one that is there is the end of all: a message made for one target alone, which has it already.
+    Claimed,
 }
 
 /// What came of it.
@@ -50,7 +52,7 @@ impl Placement {
         for target in &self.targets {
             reads.push(key::mailbox(target.account, target.mailbox));
             reads.push(key::usage(target.account));
-            if self.is_checked() {
+            if self.is_read() {
                 reads.push(key::delivery(target.account, self.transaction, target.origin));
             }
         }
@@ -139,7 +141,14 @@ impl Placement {
 
     fn is_served(&self, key: &[Option<Vec<u8>>]) -> Result<bool, Error> {
         let Some(Some(value)) = key.first() else { return Ok(false) };
+        if self.keys == Keys::Claimed {
+            return Err(Error::Exists);
+        }
         Ok(self.keys == Keys::Checked || record::decode_delivery(value)?.state != DeliveryState::Full)
+    }
+
+    fn is_read(&self) -> bool {
+        self.is_checked() || self.keys == Keys::Claimed
     }
 
     fn is_checked(&self) -> bool {
@@ -147,7 +156,7 @@ impl Placement {
     }
 
     fn width(&self) -> usize {
-        if self.is_checked() { 3 } else { 2 }
+        if self.is_read() { 3 } else { 2 }
     }
 }
 

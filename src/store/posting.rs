@@ -6,6 +6,7 @@ use super::engine::{Durability, Key, Write};
 use super::hold::{self, Charge};
 use super::placement::{Outcome, Placement};
 use super::references::References;
+use super::rule_set::Counting;
 use super::{Delivered, Error, Held, Message, QueueItem, QueueKind, Store, Target, key, queue, record, required};
 use crate::mail::{BlobId, BlobIds, ReversePath, Timestamp};
 
@@ -23,8 +24,12 @@ pub(super) struct Posting {
     /// A row that must be as it is here: without it this has been done already ([`Error::NotFound`]), with another it
     /// has to be drawn up anew ([`Error::Conflict`]).
     pub guard: Option<(Key, Vec<u8>)>,
+    /// Rows that must be as they were read ([`Error::Conflict`]).
+    pub unchanged: Vec<(Key, Option<Vec<u8>>)>,
     /// The held message that this releases.
     pub finish: Option<Held>,
+    /// Rule sets of what is held and released.
+    pub rules: Counting,
     pub reverse_path: ReversePath,
     pub now: Timestamp,
     pub ids: Arc<BlobIds>,
@@ -53,6 +58,8 @@ impl Posting {
         reads.extend(self.charges.iter().map(|charge| key::hold_usage(charge.organisation)));
         reads.extend(self.finish.iter().flat_map(|held| [key::hold(held.id), key::hold_usage(held.organisation)]));
         reads.extend(self.guard.iter().map(|(key, _)| key.clone()));
+        reads.extend(self.unchanged.iter().map(|(key, _)| key.clone()));
+        reads.extend(self.rules.reads());
         reads
     }
 
@@ -88,6 +95,11 @@ impl Posting {
         {
             return Err(Error::Conflict);
         }
+        let read_again = take(self.unchanged.len())?;
+        if self.unchanged.iter().zip(read_again).any(|((_, read), now)| read != now) {
+            return Err(Error::Conflict);
+        }
+        let rules = self.rules.writes(values)?;
         // Whether it has been carried out is asked before whether there is anything left to carry out.
         let mut finish = match (&self.finish, finished) {
             (Some(held), [row, _]) => hold::finish(held.id, row, self.now)?,
@@ -115,6 +127,7 @@ impl Posting {
             totals.release(held, usage)?;
         }
         writes.append(&mut totals.writes());
+        writes.extend(rules);
         writes.extend(full.iter().flat_map(|target| queue::puts(&self.full_item(target))));
         let full = full.iter().map(|target| target.account).collect();
         Ok((writes, Delivered { placed, full, ..Delivered::default() }))

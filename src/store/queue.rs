@@ -7,7 +7,8 @@ use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::{DeliveryRow, DeliveryState, Shape};
 use super::references::References;
-use super::{Error, Placed, Reader, Store, Target, WhenFull, key, record, required};
+use super::rule_set::Counting;
+use super::{Error, FollowUp, FollowUpKey, Placed, Reader, Store, Target, WhenFull, follow_up, key, record, required};
 use crate::mail::{Address, BlobId, QueueId, ReversePath, Timestamp};
 
 /// A copy for another host, to be queued with a delivery.
@@ -120,26 +121,45 @@ impl Store {
     /// Takes an item out with its reference: it is delivered, or given up; of one for a local account that is then
     /// said under its delivery key. Durable. [`Error::NotFound`] if it is not in the queue.
     pub async fn queue_remove(&self, id: QueueId) -> Result<QueueItem, Error> {
+        self.queue_give_up(id, Vec::new()).await.map(|(item, _)| item)
+    }
+
+    /// The same for one whose time is over, with the messages that tell of it: each the data of a [`FollowUp`]. One
+    /// commit, so that nobody is told twice or never.
+    pub async fn queue_give_up(&self, id: QueueId, tell: Vec<Vec<u8>>) -> Result<(QueueItem, Vec<FollowUp>), Error> {
         let item = self.queue_item(id).await?;
         let now = self.inner.clock.now();
+        let row = |data| {
+            let key = FollowUpKey { transaction: item.transaction, id: self.inner.blob_ids.next(now) };
+            FollowUp { key, blob: item.blob, hold: None, created: now, data }
+        };
+        let rows: Vec<FollowUp> = tell.into_iter().map(row).collect();
+        if rows.iter().any(|row| row.data.len() > follow_up::MAX_DATA) {
+            return Err(Error::Limit);
+        }
+        let more = u32::try_from(rows.len()).map_err(|_| Error::Limit)?;
         let reads = vec![key::queue_item(id), key::reference(item.blob)];
-        self.transact(reads, vec![], Durability::Synced, move |values| {
-            let [stored, count] = values else { return Err(Error::Corrupt) };
-            let item = record::decode_queue_item(id, required(stored)?)?;
-            let mut references = References::default();
-            references.read(item.blob, count).map_err(|_| Error::Corrupt)?;
-            references.subtract(item.blob)?;
-            let mut writes = references.writes(now);
-            writes.extend(deletes(&item));
-            if let QueueKind::Full(target) = &item.kind {
-                let row =
-                    DeliveryRow { state: DeliveryState::Failed, mailbox: target.mailbox, uid: None, via: target.via };
-                let key = key::delivery(target.account, item.transaction, target.origin);
-                writes.push(Write { key, value: Some(record::encode_delivery(&row)) });
-            }
-            Ok((writes, item))
-        })
-        .await
+        let puts: Vec<Write> = rows.iter().map(follow_up::put).collect();
+        let item = self
+            .transact(reads, puts, Durability::Synced, move |values| {
+                let [stored, count] = values else { return Err(Error::Corrupt) };
+                let item = record::decode_queue_item(id, required(stored)?)?;
+                let mut references = References::default();
+                references.read(item.blob, count).map_err(|_| Error::Corrupt)?;
+                references.add(item.blob, more)?;
+                references.subtract(item.blob)?;
+                let mut writes = references.writes(now);
+                writes.extend(deletes(&item));
+                if let QueueKind::Full(target) = &item.kind {
+                    let state = DeliveryState::Failed;
+                    let row = DeliveryRow { state, mailbox: target.mailbox, uid: None, via: target.via };
+                    let key = key::delivery(target.account, item.transaction, target.origin);
+                    writes.push(Write { key, value: Some(record::encode_delivery(&row)) });
+                }
+                Ok((writes, item))
+            })
+            .await?;
+        Ok((item, rows))
     }
 
     /// Tries to deliver an item of [`QueueKind::Full`], with the account's limit as it is now; gives `None` if the
@@ -158,7 +178,9 @@ impl Store {
             charges: Vec::new(),
             dropped: vec![blob],
             guard: Some((key::queue_item(id), record::encode_queue_item(&item))),
+            unchanged: Vec::new(),
             finish: None,
+            rules: Counting::default(),
             reverse_path: item.reverse_path.clone(),
             now: self.inner.clock.now(),
             ids: self.inner.blob_ids.clone(),

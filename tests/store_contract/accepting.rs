@@ -170,17 +170,10 @@ async fn a_continuation_passes_over_who_has_the_message() {
         let id = delivery.content.blob();
         store.deliver(delivery).await.unwrap();
         let more = || Continuation {
-            transaction: id,
-            internal_date: store_now(),
-            reverse_path: posthouse::mail::ReversePath::Null,
             forms: vec![FormSource::Stored(id), FormSource::New(form("L: 1\r\n"))],
             // The last account does not exist.
             targets: vec![inbox(1), inbox(2), Target { form: 1, ..inbox(3) }, inbox(9)],
-            queue: vec![],
-            holds: vec![],
-            trace: None,
-            extra: vec![],
-            finish: None,
+            ..Continuation::new(id, store_now())
         };
         assert_eq!(store.deliver_more(more()).await.unwrap().placed.len(), 2);
         clean(&store);

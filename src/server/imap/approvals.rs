@@ -4,8 +4,8 @@
 use super::context::{Context, User};
 use crate::accept::{APPROVE, HeldPart, REFUSE, release};
 use crate::mail::{AccountId, BlobId, HoldId, MailboxId, MailboxName, OrganisationId, Uid};
-use crate::server::admin;
-use crate::store::{self, HoldKind, HoldState, Store};
+use crate::server::admin::{self, Actor};
+use crate::store::{self, Decision, Held, HoldKind, HoldState, Store};
 
 /// Decides about the messages that came into a mailbox under these UIDs, if it is one that decides. A message that is
 /// not held, is decided already or is another's to decide stays where it is, and nothing else happens.
@@ -24,9 +24,9 @@ pub async fn decide(context: &Context, user: &User, name: &MailboxName, mailbox:
             let Some(hold) = find(&services.store, account, mailbox, uid, organisation).await? else { return Ok(()) };
             let by = user.account.address.to_string();
             let verdict = release::Verdict { accepted, by, text: String::new() };
-            release::decide(&services.desk(), &directory, hold, verdict).await?;
-            let client = context.connection.peer();
-            admin::ops::hold::note_decision(services, account, client, organisation, hold, accepted).await
+            let actor = Actor::Account { account, client: context.connection.peer() };
+            let audit = |held: &Held, decision: &Decision| admin::ops::hold::decided(&directory, actor, held, decision);
+            release::decide(&services.desk(), &directory, hold, verdict, audit).await.map(drop)
         };
         match decided.await {
             Ok(()) | Err(store::Error::Exists) => {}

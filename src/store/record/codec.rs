@@ -115,6 +115,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Of a record that has had several versions, all of which can be read: which one it is.
+    pub fn since(value: &'a [u8], first: u8, last: u8) -> Result<(u8, Self), Error> {
+        match value.split_first() {
+            Some((version, left)) if (first..=last).contains(version) => Ok((*version, Self { left })),
+            _ => Err(Error::Corrupt),
+        }
+    }
+
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], Error> {
         let (taken, left) = self.left.split_at_checked(n).ok_or(Error::Corrupt)?;
         self.left = left;

@@ -2,11 +2,13 @@
 //! A value that this version did not write is [`Error::Corrupt`].
 
 mod codec;
+mod follow_up;
 mod hold;
 mod log;
 mod queue;
 mod slice;
 
+pub use follow_up::{decode_follow_up, encode_follow_up};
 pub use hold::{decode_hold, encode_hold};
 pub use log::{
     AuditHash, AuditHead, AuditRow, DeliveryKind, DeliveryRow, DeliveryState, TraceEntry, TraceTerm, decode_audit,
@@ -266,7 +268,9 @@ mod tests {
         AccountId, Address, GroupId, HoldId, Keyword, MailboxName, ModSeq, OrganisationId, QueueId, ReversePath,
         Timestamp,
     };
-    use crate::store::{Decision, Held, HoldKind, HoldState, QueueItem, QueueKind, Target};
+    use crate::store::{
+        Decision, FollowUp, FollowUpKey, Held, HoldKind, HoldState, QueueItem, QueueKind, RuleSetId, Target,
+    };
 
     fn keywords() -> impl Strategy<Value = Vec<Keyword>> {
         proptest::collection::vec("[a-z$]{1,12}", 0..4)
@@ -394,9 +398,42 @@ mod tests {
                     expires,
                     size: 77,
                     data: b"{}".to_vec(),
+                    rules: vec![RuleSetId::from_octets([4; 16]), RuleSetId::from_octets([5; 16])],
                 };
                 assert_eq!(decode_hold(held.id, &encode_hold(&held)), Ok(held));
             }
+        }
+    }
+
+    #[test]
+    fn held_messages_of_the_first_version_are_read() {
+        let mut octets = vec![1, 9, b'm'];
+        octets.extend_from_slice(&[1; 12]);
+        octets.extend_from_slice(&[2; 12]);
+        octets.extend_from_slice(&[b'p', 10, 1, 5, 77, 2, b'{', b'}']);
+        let held = Held {
+            id: HoldId::from_octets([3; 12]),
+            organisation: OrganisationId::new(9).unwrap(),
+            kind: HoldKind::Moderation,
+            blob: BlobId::from_octets([1; 12]),
+            transaction: BlobId::from_octets([2; 12]),
+            state: HoldState::Pending,
+            created: Timestamp::from_millis(5),
+            expires: Some(Timestamp::from_millis(5)),
+            size: 77,
+            data: b"{}".to_vec(),
+            rules: Vec::new(),
+        };
+        assert_eq!(decode_hold(held.id, &octets), Ok(held));
+    }
+
+    #[test]
+    fn follow_ups_round_trip() {
+        let key = FollowUpKey { transaction: BlobId::from_octets([1; 12]), id: BlobId::from_octets([2; 12]) };
+        for hold in [None, Some(HoldId::from_octets([3; 12]))] {
+            let created = Timestamp::from_millis(7);
+            let row = FollowUp { key, blob: BlobId::from_octets([4; 12]), hold, created, data: b"{}".to_vec() };
+            assert_eq!(decode_follow_up(key, &encode_follow_up(&row)), Ok(row));
         }
     }
 

@@ -141,7 +141,7 @@ fn reports_hold_the_original() {
         "[[rule]]\nname = \"w71\"\nscope = [\"alice@corp.test\"]\nactions = [{ copy = { monitor = \"erin@corp.test\", \
          folder = \"m\", form = \"report\" } }]\n",
     );
-    let outcome = keep(&mut acme, &row("W71").rcpt("alice", OK).got(&["alice"]).generated(1));
+    let outcome = keep(&mut acme, &row("W71").rcpt("alice", OK).got(&["alice"]).reported(&["erin:m"]));
     assert_eq!(outcome.faults, Vec::<String>::new(), "W71");
     let uid = acme.find("alice", "INBOX", &outcome.nonce)[0];
     let original = acme.fetch("alice", uid);

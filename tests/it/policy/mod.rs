@@ -9,6 +9,7 @@ mod attacks;
 mod audit;
 mod auto_replies;
 mod expansion;
+mod follow_ups;
 mod forwarding;
 mod group_permissions;
 mod lookup;

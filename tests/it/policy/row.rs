@@ -48,6 +48,7 @@ pub struct Row {
     recipients: Vec<(String, &'static str)>,
     end: &'static str,
     got: Vec<&'static str>,
+    reported: Vec<&'static str>,
     out: Vec<(&'static str, &'static str)>,
     notices: Vec<Notice>,
     full: Vec<&'static str>,
@@ -90,6 +91,7 @@ pub fn row(id: &'static str) -> Row {
         recipients: Vec::new(),
         end: NO_DATA,
         got: Vec::new(),
+        reported: Vec::new(),
         out: Vec::new(),
         notices: Vec::new(),
         full: Vec::new(),
@@ -191,6 +193,12 @@ impl Row {
     /// Who has the message afterwards, each once, and nobody else: `alice`, or `erin:Folder`.
     pub fn got(mut self, accounts: &[&'static str]) -> Self {
         self.got = accounts.to_vec();
+        self
+    }
+
+    /// Who has a report of the message, each once: `erin:Folder`.
+    pub fn reported(mut self, accounts: &[&'static str]) -> Self {
+        self.reported = accounts.to_vec();
         self
     }
 
@@ -370,7 +378,7 @@ fn text(smtp: &mut Smtp) -> String {
 fn check_copies(acme: &mut Acme, row: &Row, message: Option<&str>, nonce: &str, before: u64, faults: &mut Vec<String>) {
     if let Some(id) = message {
         let mut traced = deliveries(acme, id);
-        let mut wanted: Vec<String> = row.got.iter().map(|name| (*name).to_owned()).collect();
+        let mut wanted: Vec<String> = row.got.iter().chain(&row.reported).map(|name| (*name).to_owned()).collect();
         traced.sort();
         wanted.sort();
         if traced != wanted {
@@ -395,7 +403,7 @@ fn check_copies(acme: &mut Acme, row: &Row, message: Option<&str>, nonce: &str, 
         check_notice(acme, notice, nonce, faults);
     }
     let grown = acme.entries().wrapping_sub(before);
-    let wanted = (row.got.len() + row.notices.len() + row.generated) as u64;
+    let wanted = (row.got.len() + row.reported.len() + row.notices.len() + row.generated) as u64;
     if grown != wanted {
         faults.push(format!("entries: expected {wanted} more, got {grown}"));
     }

@@ -1,9 +1,6 @@
 //! Held messages and the decisions on them (policy semantics §9, §13.4).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::super::Actor;
 use super::super::audit::Record;
@@ -16,9 +13,8 @@ use super::{Admin, account_name, group_name, unhurried};
 use crate::accept::release::{self, Verdict};
 use crate::accept::{HeldPart, HeldReason};
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, HoldId, OrganisationId, RuleId};
-use crate::server::Services;
-use crate::store::{self, AuditEntry, Held, HoldKind, HoldState};
+use crate::mail::{Address, HoldId, RuleId};
+use crate::store::{self, AuditEntry, Decision, Held, HoldKind, HoldState};
 
 /// What to list.
 #[derive(Clone, Debug, Default)]
@@ -90,46 +86,28 @@ impl Admin {
             return Err(OpError::Invalid { field: "text", message });
         }
         let admin = self.clone();
-        unhurried(async move { admin.decide_and_record(actor, id, ruling).await }).await
+        unhurried(async move { admin.decide_and_show(actor, id, ruling).await }).await
     }
 
-    async fn decide_and_record(&self, actor: Actor, id: HoldId, ruling: Ruling) -> Result<HoldView, OpError> {
+    async fn decide_and_show(&self, actor: Actor, id: HoldId, ruling: Ruling) -> Result<HoldView, OpError> {
         let directory = self.services.directory.current();
-        let before = self.services.store.held_by_id(id).await?;
-        let action = if ruling.accepted { "hold.accept" } else { "hold.refuse" };
         let verdict = Verdict { accepted: ruling.accepted, by: name_of(actor), text: ruling.text };
-        release::decide(&self.services.desk(), &directory, id, verdict).await.map_err(|error| match error {
+        let audit = |held: &Held, decision: &Decision| decided(&directory, actor, held, decision);
+        release::decide(&self.services.desk(), &directory, id, verdict, audit).await.map_err(|error| match error {
             store::Error::Exists => OpError::AlreadyDecided,
             error => error.into(),
         })?;
-        let after = view(&directory, &self.services.store.held_by_id(id).await?);
-        let entry = difference(&view(&directory, &before), &after);
-        let record = Record::change(self.services.clock.now(), actor, action, vec![entry]).encode();
-        self.services.store.audit_append(vec![AuditEntry { organisation: before.organisation, record }]).await?;
-        Ok(after)
+        Ok(view(&directory, &self.services.store.held_by_id(id).await?))
     }
 }
 
-/// Records a decision that an account made over IMAP (policy semantics §14).
-pub async fn note_decision(
-    services: &Services,
-    account: AccountId,
-    client: SocketAddr,
-    organisation: OrganisationId,
-    hold: HoldId,
-    accepted: bool,
-) -> Result<(), store::Error> {
-    let (action, state) = if accepted { ("hold.accept", "accepted") } else { ("hold.refuse", "refused") };
-    let entry = Difference {
-        kind: "hold".to_owned(),
-        id: 0,
-        name: hold.to_string(),
-        before: Value::from("pending"),
-        after: Value::from(state),
-    };
-    let actor = Actor::Account { account, client };
-    let record = Record::change(services.clock.now(), actor, action, vec![entry]).encode();
-    services.store.audit_append(vec![AuditEntry { organisation, record }]).await.map(drop)
+/// The record of a decision about a held message, which is as it was before (policy semantics §14).
+pub fn decided(directory: &Directory, actor: Actor, before: &Held, decision: &Decision) -> AuditEntry {
+    let action = if decision.accepted { "hold.accept" } else { "hold.refuse" };
+    let after = Held { state: HoldState::Decided(decision.clone()), ..before.clone() };
+    let entry = difference(&view(directory, before), &view(directory, &after));
+    let record = Record::change(decision.at, actor, action, vec![entry]).encode();
+    AuditEntry { organisation: before.organisation, record }
 }
 
 /// What the audit log keeps of a decision. A held message is known by its name alone: it has no number.

@@ -1,0 +1,195 @@
+//! Makes the messages that follow from others: each in one commit with the end of its errand, so that it is made exactly
+//! once. The task that accepted the message does it at once; what a crash or an error leaves, `delivery` takes up.
+
+use super::assemble::APPROVALS;
+use super::desk::Desk;
+use super::errand::{self, Errand, path};
+use super::generate::{self, Parcel};
+use super::record;
+use super::reply::{Copy, Memory};
+use super::stored::{self, Stored};
+use crate::directory::Directory;
+use crate::mail::{MailboxId, ReversePath};
+use crate::proto::message::compose::{self, Approval, Dsn, Reported, Stamp, approval_notice, dsn, monitor_report};
+use crate::store::{self, FollowUp, Origin};
+
+/// What has become of an errand.
+enum Done {
+    /// The message is on disk.
+    Made,
+    /// There is nothing to make, and nothing to say of it.
+    Needless,
+    /// It can never be made.
+    Hopeless(&'static str),
+}
+
+/// Carries out what a commit has left, one after the other. What fails stays for `delivery`.
+pub async fn all(desk: &Desk, directory: &Directory, rows: &[FollowUp]) {
+    for row in rows {
+        if let Err(error) = one(desk, directory, row).await {
+            let id = row.key.transaction;
+            tracing::error!(%id, %error, "a message that follows could not be made; it is tried again");
+        }
+    }
+}
+
+/// Carries out one errand. On `Ok` it is done or ended; otherwise it waits as before.
+pub async fn one(desk: &Desk, directory: &Directory, row: &FollowUp) -> Result<(), store::Error> {
+    let Some(errand) = Errand::decode(&row.data) else {
+        tracing::error!(id = %row.key.transaction, "a message to be made is damaged and given up");
+        return end(desk, row, None, "damaged").await;
+    };
+    for _ in 0..ATTEMPTS {
+        match attempt(desk, directory, row, &errand).await {
+            Ok(Done::Made) => return Ok(()),
+            // Needless, or the monitor has its copy.
+            Ok(Done::Needless) | Err(store::Error::Exists) => return desk.store.end_follow_up(row, None).await,
+            Ok(Done::Hopeless(why)) => return end(desk, row, Some(&errand), why).await,
+            // What an account remembers has changed since it was read.
+            Err(store::Error::Conflict) => {}
+            // Somebody else was faster; or else a mailbox is gone, and the directory will tell.
+            Err(store::Error::NotFound) if !desk.store.has_follow_up(row.key).await? => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(store::Error::Conflict)
+}
+
+/// Ends an errand that has been tried for too long.
+pub async fn give_up(desk: &Desk, row: &FollowUp) -> Result<(), store::Error> {
+    tracing::error!(id = %row.key.transaction, "a message that follows could not be made for 5 days and is given up");
+    end(desk, row, Errand::decode(&row.data).as_ref(), "given up").await
+}
+
+async fn end(desk: &Desk, row: &FollowUp, errand: Option<&Errand>, why: &str) -> Result<(), store::Error> {
+    let what = errand.map(Errand::name).unwrap_or_default();
+    let details = serde_json::json!({ "what": what, "why": why });
+    desk.store.end_follow_up(row, Some(record::event("not made", details))).await
+}
+
+async fn attempt(desk: &Desk, directory: &Directory, row: &FollowUp, errand: &Errand) -> Result<Done, store::Error> {
+    let job = Job { desk, directory, row };
+    match errand {
+        Errand::Dsn(errand) => job.dsn(errand).await,
+        Errand::Approval(errand) => job.approval(errand).await,
+        Errand::Report(errand) => job.report(errand).await,
+        Errand::Reply(errand) => job.reply(errand).await,
+    }
+}
+
+struct Job<'a> {
+    desk: &'a Desk,
+    directory: &'a Directory,
+    row: &'a FollowUp,
+}
+
+impl Job<'_> {
+    async fn stored(&self, octets: u64) -> Result<Stored, store::Error> {
+        stored::read(self.desk, self.row.blob, octets).await
+    }
+
+    async fn post(&self, parcel: Parcel, make: impl FnOnce(&Stamp<'_>) -> Vec<u8>) -> Result<Done, store::Error> {
+        generate::post(self.desk, self.row, parcel, make).await.map(|()| Done::Made)
+    }
+
+    /// One DSN about all of these.
+    async fn dsn(&self, errand: &errand::Dsn) -> Result<Done, store::Error> {
+        let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
+        let original = self.stored(stored::HEADER).await?;
+        let failed = errand.failed.iter().map(|failed| Reported::failed(&failed.recipient, failed.why.failure()));
+        let reported: Vec<_> = failed.collect();
+        self.post(parcel, |stamp| {
+            dsn(&Dsn {
+                stamp: *stamp,
+                to: &errand.to,
+                envelope_id: None,
+                arrived: errand.arrived,
+                recipients: &reported,
+                original: original.header(),
+            })
+        })
+        .await
+    }
+
+    /// Asks one of those who decide.
+    async fn approval(&self, errand: &errand::Approval) -> Result<Done, store::Error> {
+        let Some(approver) = self.directory.account(errand.approver) else { return Ok(GONE) };
+        let Some(parcel) = Parcel::to(self.directory, &approver.address) else { return Ok(GONE) };
+        let original = self.stored(ATTACHED + 1).await?;
+        let reverse_path = path(errand.reverse_path.clone());
+        self.post(parcel, |stamp| {
+            approval_notice(&Approval {
+                stamp: *stamp,
+                to: &approver.address,
+                cause: errand.cause.shown(),
+                reverse_path: &reverse_path,
+                answer_to: None,
+                until: errand.until,
+                original: &original.content,
+            })
+        })
+        .await
+    }
+
+    /// A monitor's report, which is its copy of the message (policy semantics §13.5).
+    async fn report(&self, errand: &errand::Report) -> Result<Done, store::Error> {
+        let Some(monitor) = self.directory.account(errand.monitor) else { return Ok(GONE) };
+        let mailbox = match &errand.folder {
+            None => MailboxId::INBOX,
+            Some(name) => self.desk.folder(monitor.id, name).await?,
+        };
+        let copied = self.desk.store.delivery(monitor.id, self.row.key.transaction, Origin::Monitor).await?;
+        let parcel = match copied {
+            None => Parcel::copy(monitor.address.clone(), monitor.id, mailbox),
+            // What shows it the message as one of those who decide has the same key, and is no copy.
+            Some(row) if self.desk.find(monitor.id, APPROVALS).await? == Some(row.mailbox) => {
+                Parcel::file(monitor.address.clone(), monitor.id, mailbox)
+            }
+            Some(_) => return Ok(Done::Needless),
+        };
+        let original = self.stored(u64::MAX).await?;
+        let original = [original.prefix, original.content].concat();
+        self.post(parcel, |stamp| errand.facts.told(|facts| monitor_report(stamp, &monitor.address, facts, &original)))
+            .await
+    }
+
+    /// An automatic reply, if there is still to be one by what the account wants and remembers now.
+    async fn reply(&self, errand: &errand::Reply) -> Result<Done, store::Error> {
+        let Some(account) = self.directory.account(errand.account) else { return Ok(GONE) };
+        let sender = errand.sender.sender();
+        let ReversePath::Address(to) = &sender.reverse_path else { return Ok(Done::Needless) };
+        let now = self.desk.clock.now();
+        let memory = Memory::load(self.desk, account.id, to, now).await?;
+        let original = self.stored(stored::HEADER).await?;
+        let copy = Copy {
+            directory: self.directory,
+            account,
+            sender: &sender,
+            header: original.header(),
+            spf: errand.spf,
+            dkim_aligned: errand.dkim_aligned,
+            dmarc: errand.dmarc,
+            now,
+        };
+        let Some(reply) = copy.reply(&memory) else { return Ok(Done::Needless) };
+        let Some(parcel) = Parcel::to(self.directory, reply.to) else { return Ok(Done::Needless) };
+        let (read, changed) = memory.after(now);
+        self.post(parcel.with_state(read, changed), |stamp| {
+            compose::auto_reply(&compose::AutoReply {
+                stamp: *stamp,
+                from: &reply.from,
+                to: reply.to,
+                subject_prefix: reply.subject_prefix,
+                original: original.header(),
+                text: reply.text,
+            })
+        })
+        .await
+    }
+}
+
+/// Octets of an original that a notice attaches.
+const ATTACHED: u64 = 1 << 20;
+const GONE: Done = Done::Hopeless("the recipient is gone");
+/// How often memory may change while a reply is being made.
+const ATTEMPTS: usize = 8;
