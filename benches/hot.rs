@@ -116,7 +116,7 @@ fn deliver(c: &mut Criterion) {
                         let mut staging = store.stage();
                         staging.push(&content).await?;
                         let content = staging.finish();
-                        let form = Form { prefix: vec![b'r'; 200], summary: vec![b's'; 500] };
+                        let form = Form { prefix: vec![b'r'; 200], omitted: None, summary: vec![b's'; 500] };
                         store.deliver(Delivery::new(content, 300, form, Fixed.now(), targets)).await
                     })
                 },

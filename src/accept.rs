@@ -20,9 +20,9 @@ pub use letter::{Letter, Origin, Recipient, evidence};
 use crate::directory::Directory;
 use crate::mail::{AccountId, BlobId, EnhancedCode, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
-use crate::proto::message::Scanner;
 use crate::proto::message::compose::{Failure, Reported};
 use crate::store::{
+use crate::proto::message::{Front, Scanner, Summary};
     self, Delivered, Delivery, Form, NewHold, NewQueueItem, Staging, StateKey, Store, Target, TraceWrite, WhenFull,
 };
 
@@ -67,16 +67,15 @@ impl Incoming {
 
     /// Commits the message with all that follows from it: on `Ok` it is on disk (see [`Store::deliver`]).
     pub async fn commit(self, store: &Store, acceptance: Acceptance) -> Result<Delivered, store::Error> {
-        let prefixes: Vec<&[u8]> = acceptance.prefixes.iter().map(Vec::as_slice).collect();
-        let summaries = self.scanner.finish_forms(&prefixes);
+        let summaries = self.scanner.finish_forms(&acceptance.fronts);
         let header = summaries.first().map_or(0, |summary| summary.root.header.1);
-        let forms = acceptance.prefixes.into_iter().zip(summaries);
+        let forms = acceptance.fronts.into_iter().zip(summaries);
         let delivery = Delivery {
             content: self.staging.finish(),
             header,
             internal_date: acceptance.internal_date,
             reverse_path: acceptance.reverse_path,
-            forms: forms.map(|(prefix, summary)| Form { prefix, summary: summary.encode() }).collect(),
+            forms: forms.map(|(front, summary)| form(front, &summary)).collect(),
             targets: acceptance.targets,
             when_full: acceptance.when_full,
             queue: acceptance.queue,
@@ -125,7 +124,7 @@ pub async fn accept(
     let mut parts = assemble(desk, letter, &Source::Incoming(&incoming)).await?;
     let acceptance = Acceptance {
         reverse_path: answerable(letter),
-        prefixes: std::mem::take(&mut parts.prefixes),
+        fronts: std::mem::take(&mut parts.fronts),
         internal_date: letter.now,
         targets: std::mem::take(&mut parts.targets),
         when_full: parts.when_full,
@@ -151,6 +150,11 @@ pub async fn accept(
 fn answerable(letter: &Letter<'_>) -> ReversePath {
     if letter.sender.is_answerable() { letter.sender.reverse_path.clone() } else { ReversePath::Null }
 }
+/// A form of a message as the store has it.
+fn form(Front { prefix, omitted }: Front, summary: &Summary) -> Form {
+    Form { prefix, omitted, summary: summary.encode() }
+}
+
 
 /// Tells of a message that found no room for as long as it was tried: the managers of the group, or else the sender, whose
 /// reverse-path is null if it must not be answered (policy semantics §6.5).
@@ -188,9 +192,8 @@ pub async fn tell_undelivered(
 pub struct Acceptance {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// For each form of the message, the header fields that stand before the content. The first is the message as
-    /// accepted.
-    pub prefixes: Vec<Vec<u8>>,
+    /// What makes each form of the message. The first is the message as accepted.
+    pub fronts: Vec<Front>,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
     /// Mailboxes that get it.
@@ -212,7 +215,7 @@ impl Acceptance {
     pub fn append(internal_date: Timestamp, targets: Vec<Target>) -> Self {
         Self {
             reverse_path: ReversePath::Null,
-            prefixes: vec![Vec::new()],
+            fronts: vec![Front::default()],
             internal_date,
             targets,
             when_full: WhenFull::Refuse,

@@ -5,6 +5,7 @@ use super::record;
 use super::{Acceptance, Incoming};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
+use crate::proto::message::Front;
 use crate::proto::message::compose::Stamp;
 use crate::routing::{self, Addressed, Receiver, Resolution};
 use crate::store::{self, NewQueueItem, Origin, Target, WhenFull};
@@ -67,7 +68,7 @@ async fn commit(
     incoming.push(&message).await?;
     let trace = record::generated(incoming.header(), to, message.len(), now);
     let acceptance = Acceptance {
-        prefixes: vec![b"Return-Path: <>\r\n".to_vec()],
+        fronts: vec![Front::new(b"Return-Path: <>\r\n".to_vec())],
         queue,
         trace: Some(trace),
         when_full: WhenFull::Queue,

@@ -4,6 +4,7 @@
 use super::aftermath;
 use super::assemble::{Parts, assemble_expansion};
 use super::desk::Desk;
+use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
 use super::letter::{Letter, Recipient};
@@ -14,7 +15,7 @@ use crate::proto::message::compose::{Failure, Reported};
 use crate::proto::message::{HeaderAddresses, Scanner};
 use crate::routing::rules::Position;
 use crate::routing::{self, Addressed, Expansion, Resolution};
-use crate::store::{self, Continuation, Form, FormSource, Held, HoldState, Reader};
+use crate::store::{self, Continuation, FormSource, Held, HoldState, Reader};
 
 /// What somebody decided.
 #[derive(Clone, Debug)]
@@ -146,19 +147,14 @@ async fn release(
 
 async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by: &str) -> Result<(), store::Error> {
     let mut forms = vec![FormSource::Stored(held.transaction)];
-    if parts.prefixes.len() > 1 {
+    if parts.fronts.len() > 1 {
         let content = Source::Stored(held.transaction).read(desk, u64::MAX).await?;
         let mut scanner = Scanner::new();
         scanner.push(&content);
-        let prefixes: Vec<&[u8]> = parts.prefixes.iter().skip(1).map(Vec::as_slice).collect();
-        let summaries = scanner.finish_forms(&prefixes);
+        let fronts = parts.fronts.get(1..).unwrap_or_default();
+        let summaries = scanner.finish_forms(fronts);
         forms.extend(
-            parts
-                .prefixes
-                .iter()
-                .skip(1)
-                .zip(summaries)
-                .map(|(prefix, summary)| FormSource::New(Form { prefix: prefix.clone(), summary: summary.encode() })),
+            fronts.iter().zip(summaries).map(|(front, summary)| FormSource::New(form(front.clone(), &summary))),
         );
     }
     let details =
@@ -197,10 +193,10 @@ async fn stored_header(desk: &Desk, held: &Held) -> Result<(Vec<u8>, Vec<u8>, u6
         .read(move |reader: &Reader<'_>| {
             let message = reader.message(blob)?;
             let mut start = Vec::new();
-            reader.content(message.content, 0, HEADER, &mut start)?;
+            reader.rest(message.rest(), 0, HEADER, &mut start)?;
             let end = memchr::memmem::find(&start, b"\r\n\r\n").map_or(start.len(), |at| at + 4);
             start.truncate(end);
-            Ok((start, message.prefix, message.content_size))
+            Ok((start, message.prefix.clone(), message.rest().size))
         })
         .await
 }

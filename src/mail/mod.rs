@@ -12,6 +12,7 @@ mod flag;
 mod id;
 mod mailbox_name;
 mod network;
+mod span;
 mod status;
 mod uid;
 
@@ -27,5 +28,6 @@ pub use id::{
 };
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, mask};
+pub use span::Span;
 pub use status::EnhancedCode;
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

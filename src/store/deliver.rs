@@ -1,7 +1,7 @@
 //! Delivery: content, its forms, and everything that follows from the acceptance of a message, in one durable commit.
 //!
-//! Content is stored once. Each form of the message (as accepted; with a field more for one reader) is a message record
-//! of its own over the same content, and each reference to a form is counted: by entries, queue items, held messages
+//! Content is stored once. Each form of the message (as accepted; with a field more or another Subject for one reader) is
+//! a message record of its own over the same content, which it shows but for one range at most, and each reference to a form is counted: by entries, queue items, held messages
 //! and slices that wait; a form other than the first holds one reference on it in turn. So a form goes when nothing
 //! refers to it, and the content when no form is left.
 
@@ -13,7 +13,8 @@ use super::record::Shape;
 use super::{Content, Error, Held, Message, NewHold, NewQueueItem, QueueItem, QueueKind, StateKey, Store, TraceWrite};
 use super::{hold, key, queue, state, trace};
 use crate::mail::{
-    AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Timestamp, Uid, UidValidity,
+    AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Span, Timestamp, Uid,
+    UidValidity,
 };
 
 /// Whose copy an entry is.
@@ -31,6 +32,9 @@ pub enum Origin {
 pub struct Form {
     /// Trace and other header fields that stand before the content, complete with CRLF.
     pub prefix: Vec<u8>,
+    /// What of the content's header it leaves out, because the prefix has another instead. The first form leaves out
+    /// nothing.
+    pub omitted: Option<Span>,
     /// `proto::message::Summary::encode`.
     pub summary: Vec<u8>,
 }
@@ -198,6 +202,7 @@ impl Store {
             blob: if number == 0 { base } else { self.inner.blob_ids.next(now) },
             content: base,
             prefix: form.prefix,
+            omitted: form.omitted,
             content_size: size,
             chunks: 0,
             summary: form.summary,
@@ -296,10 +301,10 @@ impl Store {
                     shapes.extend(stored.next().map(shape));
                     forms.push(PostedForm::Stored);
                 }
-                FormSource::New(Form { prefix, summary }) => {
+                FormSource::New(Form { prefix, omitted, summary }) => {
                     let blob = self.inner.blob_ids.next(now);
                     let content_size = first.content_size;
-                    let message = Message { blob, content: base, prefix, content_size, chunks: 0, summary };
+                    let message = Message { blob, content: base, prefix, omitted, content_size, chunks: 0, summary };
                     shapes.push(shape(&message));
                     forms.push(PostedForm::New(message));
                 }

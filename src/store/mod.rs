@@ -38,7 +38,7 @@ pub use folder::{Folder, Folders};
 pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
 pub use queue::{NewQueueItem, QueueItem, QueueKind, QueueList};
-pub use reader::{Changes, Message, Reader};
+pub use reader::{Changes, Message, Reader, Rest};
 pub use record::{DeliveryRow, DeliveryState, Usage};
 pub use state::{StateKey, short_hash};
 pub use trace::{TraceDelivery, TraceQuery, TraceRow, TraceWrite};

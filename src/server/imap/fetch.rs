@@ -13,7 +13,7 @@ use super::view::numbers;
 use crate::mail::{AccountId, Flags, MailboxId, SystemFlag, SystemFlags, Uid, UidSet};
 use crate::proto::imap::response::FetchResponse;
 use crate::proto::imap::{Fetch, FetchItem, Numbering};
-use crate::store::{Entry, Error, FlagChange, FlagUpdate, Reader};
+use crate::store::{Entry, Error, FlagChange, FlagUpdate, Reader, Rest};
 
 /// What is asked of each message, and what the session knows for it.
 struct Plan {
@@ -159,8 +159,8 @@ async fn stream(context: &mut Context, pieces: Vec<Piece>) -> Result<(), Failure
                 context.connection.write(&range.prefix);
                 let mut from = range.from;
                 while from < range.to {
-                    let (blob, to) = (range.blob, range.to.min(from.saturating_add(STREAM)));
-                    let read = context.services.store.read(move |r| content(r, blob, from, to));
+                    let (rest, to) = (range.rest, range.to.min(from.saturating_add(STREAM)));
+                    let read = context.services.store.read(move |r| exactly(r, rest, from, to));
                     // The length of the literal has been sent: with less than that the session cannot go on.
                     let octets = read.await.map_err(|_| Failure::Lost)?;
                     context.connection.write_owned(octets);
@@ -174,10 +174,10 @@ async fn stream(context: &mut Context, pieces: Vec<Piece>) -> Result<(), Failure
 }
 
 /// Exactly the octets `from..to`.
-fn content(reader: &Reader<'_>, blob: crate::mail::BlobId, from: u64, to: u64) -> Result<Vec<u8>, Error> {
+fn exactly(reader: &Reader<'_>, rest: Rest, from: u64, to: u64) -> Result<Vec<u8>, Error> {
     let size = usize::try_from(to.saturating_sub(from)).map_err(|_| Error::Corrupt)?;
     let mut octets = Vec::with_capacity(size);
-    reader.content(blob, from, to, &mut octets)?;
+    reader.rest(rest, from, to, &mut octets)?;
     if octets.len() == size { Ok(octets) } else { Err(Error::Corrupt) }
 }
 
@@ -310,7 +310,7 @@ impl Writer {
         let before = self.out.len();
         let size = usize::try_from(range.size()).map_err(|_| Error::Corrupt)?;
         self.out.extend_from_slice(&range.prefix);
-        reader.content(range.blob, range.from, range.to, &mut self.out)?;
+        reader.rest(range.rest, range.from, range.to, &mut self.out)?;
         if self.out.len().checked_sub(before) == Some(size) { Ok(()) } else { Err(Error::Corrupt) }
     }
 

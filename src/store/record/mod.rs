@@ -17,7 +17,7 @@ pub use queue::{decode_queue_item, encode_queue_item};
 pub use slice::{Shape, Slice, decode_slice, encode_slice};
 
 use super::{Counts, Entry, Error, Folder, Folders, Mailbox, Message, Origin};
-use crate::mail::{BlobId, Flags, MailboxId, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
+use crate::mail::{BlobId, Flags, MailboxId, Span, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
 use codec::{Decoder, Encoder};
 
 /// The store's format as a whole; an unknown one is not opened.
@@ -25,6 +25,9 @@ pub const FORMAT: u8 = 1;
 
 /// The version octet of every record kind. A kind that changes gets a number of its own.
 const VERSION: u8 = 1;
+
+/// Of a message that leaves out a range of its content.
+const WITH_OMISSION: u8 = 2;
 
 /// An account's folder list with what makes new ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,9 +113,10 @@ pub fn decode_entry(uid: Uid, value: &[u8]) -> Result<Entry, Error> {
     input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin })
 }
 
-/// Of a message; its blob is in the key. A form whose content lies under another blob names that one.
+/// Of a message; its blob is in the key. A form whose content lies under another blob names that one. One that leaves out
+/// nothing is written as before there were others.
 pub fn encode_message(message: &Message) -> Vec<u8> {
-    let mut out = Encoder::new(VERSION);
+    let mut out = Encoder::new(if message.omitted.is_some() { WITH_OMISSION } else { VERSION });
     match message.content == message.blob {
         true => out.octets.push(0),
         false => {
@@ -124,12 +128,17 @@ pub fn encode_message(message: &Message) -> Vec<u8> {
     out.number(message.chunks.into());
     out.slice(&message.prefix);
     out.slice(&message.summary);
+    if let Some(omitted) = message.omitted {
+        out.number(omitted.from());
+        out.number(omitted.size());
+    }
     out.octets
 }
 
 /// Inverse of [`encode_message`].
 pub fn decode_message(blob: BlobId, value: &[u8]) -> Result<Message, Error> {
-    let mut input = Decoder::new(value, VERSION)?;
+    let has_omission = value.first() == Some(&WITH_OMISSION);
+    let mut input = Decoder::new(value, if has_omission { WITH_OMISSION } else { VERSION })?;
     let content = match input.octet()? {
         0 => blob,
         1 => input.blob()?,
@@ -139,7 +148,15 @@ pub fn decode_message(blob: BlobId, value: &[u8]) -> Result<Message, Error> {
     let chunks = input.small()?;
     let prefix = input.slice()?.to_vec();
     let summary = input.slice()?.to_vec();
-    input.end(Message { blob, content, prefix, content_size, chunks, summary })
+    let omitted = if has_omission { Some(omission(&mut input, content_size)?) } else { None };
+    input.end(Message { blob, content, prefix, omitted, content_size, chunks, summary })
+}
+
+/// A range within the content.
+fn omission(input: &mut Decoder<'_>, content_size: u64) -> Result<Span, Error> {
+    let (from, size) = (input.number()?, input.number()?);
+    let to = from.checked_add(size).filter(|to| *to <= content_size).ok_or(Error::Corrupt)?;
+    Span::new(from, to).ok_or(Error::Corrupt)
 }
 
 /// Of a count of references or of chunks.
@@ -296,10 +313,11 @@ mod tests {
         }
 
         #[test]
-        fn messages_round_trip(variant: bool, prefix: Vec<u8>, content_size: u64, chunks: u32, summary: Vec<u8>) {
+        fn messages_round_trip(variant: bool, prefix: Vec<u8>, content_size: u64, span: Option<(u64, u64)>, chunks: u32, summary: Vec<u8>) {
             let blob = BlobId::from_octets([9; 12]);
             let content = if variant { BlobId::from_octets([8; 12]) } else { blob };
-            let message = Message { blob, content, prefix, content_size, chunks, summary };
+            let omitted = span.and_then(|(a, b)| Span::new(a.min(content_size), b.min(content_size)));
+            let message = Message { blob, content, prefix, omitted, content_size, chunks, summary };
             prop_assert_eq!(decode_message(blob, &encode_message(&message)), Ok(message));
         }
 
