@@ -141,7 +141,14 @@ fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
     let now = Timestamp::from_millis(0);
     let id = OrganisationId::new(1)?;
     let external_forward = ExternalForward::default();
-    let organisation = Organisation { id, name: "acme".to_owned(), external_forward, hold_limit: None, created: now };
+    let organisation = Organisation {
+        id,
+        name: "acme".to_owned(),
+        external_forward,
+        hold_limit: None,
+        record_monitor_reads: true,
+        created: now,
+    };
     let domain = DomainRecord {
         id: DomainId::new(1)?,
         name: Domain::parse("corp.test").ok()?,

@@ -168,6 +168,7 @@ impl Assembler<'_> {
             flags: Flags::default(),
             form,
             origin: Origin::Ordinary,
+            opened: false,
             via,
             quota: quota(account),
         });
@@ -363,9 +364,11 @@ impl Assembler<'_> {
             }
             let Ok(name) = MailboxName::parse(APPROVALS) else { continue };
             let mailbox = self.desk.folder(*approver, &name).await?;
-            self.parts
-                .targets
-                .push(Target { origin: Origin::Monitor, ..Target::new(*approver, mailbox, Flags::default()) });
+            self.parts.targets.push(Target {
+                origin: Origin::Monitor,
+                opened: true,
+                ..Target::new(*approver, mailbox, Flags::default())
+            });
         }
         let held = HeldPart::new(self.letter, reason, approvers);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);

@@ -52,6 +52,8 @@ pub struct Target {
     pub form: usize,
     /// Whose copy it is. A monitor's does not look at the quota.
     pub origin: Origin,
+    /// Whether nobody needs to know when a monitor's copy is looked at: see [`Entry::opened`](super::Entry::opened).
+    pub opened: bool,
     /// The group through which the message comes.
     pub via: Option<GroupId>,
     /// The octets that the account may store; `None` is unlimited. A message fits if it fills them exactly.
@@ -61,7 +63,8 @@ pub struct Target {
 impl Target {
     /// The first form, as the account's own, without a limit.
     pub fn new(account: AccountId, mailbox: MailboxId, flags: Flags) -> Self {
-        Self { account, mailbox, flags, form: 0, origin: Origin::Ordinary, via: None, quota: None }
+        let origin = Origin::Ordinary;
+        Self { account, mailbox, flags, form: 0, origin, opened: false, via: None, quota: None }
     }
 }
 

@@ -18,6 +18,7 @@ mod fan_out;
 mod folder;
 mod hold;
 mod mailbox;
+mod monitored;
 mod placement;
 mod posting;
 mod purge;

@@ -92,9 +92,10 @@ pub fn decode_mailbox(id: MailboxId, value: &[u8]) -> Result<Mailbox, Error> {
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
     out.blob(entry.blob);
-    // A system flag more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
+    // System flags more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
     let monitor = if entry.origin == Origin::Monitor { MONITOR } else { 0 };
-    out.octets.push(entry.flags.system.bits() | monitor);
+    let opened = if entry.opened { OPENED } else { 0 };
+    out.octets.push(entry.flags.system.bits() | monitor | opened);
     out.number(entry.modseq.number());
     out.time(entry.internal_date);
     out.number(entry.size);
@@ -109,8 +110,8 @@ pub fn decode_entry(uid: Uid, value: &[u8]) -> Result<Entry, Error> {
     let (blob, bits) = (input.blob()?, input.octet()?);
     let origin = if bits & MONITOR == 0 { Origin::Ordinary } else { Origin::Monitor };
     let (modseq, internal_date, size) = (input.modseq()?, input.time()?, input.number()?);
-    let flags = Flags { system: SystemFlags::from_bits(bits & !MONITOR), keywords: input.keywords()? };
-    input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin })
+    let flags = Flags { system: SystemFlags::from_bits(bits), keywords: input.keywords()? };
+    input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin, opened: bits & OPENED != 0 })
 }
 
 /// Of a message; its blob is in the key. A form whose content lies under another blob names that one. One that leaves out
@@ -274,6 +275,9 @@ pub fn decode_number(value: &[u8]) -> Result<u64, Error> {
 /// The bit of an entry's flags that marks a monitor's copy. No system flag has it.
 const MONITOR: u8 = 1 << 7;
 
+/// The bit that marks one whose first look is recorded, likewise.
+const OPENED: u8 = 1 << 6;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -292,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords(), monitor: bool) {
+        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords(), monitor: bool, opened: bool) {
             let entry = Entry {
                 uid: Uid::new(uid).unwrap(),
                 blob: BlobId::from_octets([7; 12]),
@@ -301,6 +305,7 @@ mod tests {
                 internal_date: Timestamp::from_millis(date),
                 size,
                 origin: if monitor { Origin::Monitor } else { Origin::Ordinary },
+                opened,
             };
             prop_assert_eq!(decode_entry(entry.uid, &encode_entry(&entry)), Ok(entry));
         }
@@ -339,6 +344,7 @@ mod tests {
             let target = |(account, (mailbox, form, bits, quota)): (&u32, &(u32, usize, u8, Option<u64>))| Target {
                 form: *form,
                 origin: if *bits > 15 { Origin::Monitor } else { Origin::Ordinary },
+                opened: *bits > 23,
                 via: GroupId::new(u32::from(*bits)),
                 quota: *quota,
                 ..Target::new(
@@ -366,6 +372,51 @@ mod tests {
             let value = encode_trace(&entry);
             prop_assert_eq!(trace_record(&value), Ok(&entry.record[..]));
             prop_assert_eq!(decode_trace(&value), Ok(entry));
+        }
+    }
+
+    /// What earlier versions wrote: messages that leave out nothing, entries without the mark of a first look.
+    #[test]
+    fn old_records_are_read() {
+        let blob = BlobId::from_octets([9; 12]);
+        let octets = [&[1, 1][..], &[8; 12], &[200, 1, 0, 2, b'P', b':', 1, b's']].concat();
+        let message = Message {
+            blob,
+            content: BlobId::from_octets([8; 12]),
+            prefix: b"P:".to_vec(),
+            omitted: None,
+            content_size: 200,
+            chunks: 0,
+            summary: b"s".to_vec(),
+        };
+        assert_eq!(decode_message(blob, &octets), Ok(message.clone()));
+        assert_eq!(encode_message(&message), octets, "and written the same");
+        let entry = Entry {
+            uid: Uid::MIN,
+            blob,
+            flags: Flags { system: SystemFlags::default().with(crate::mail::SystemFlag::Seen), keywords: vec![] },
+            modseq: ModSeq::new(5).unwrap(),
+            internal_date: Timestamp::from_millis(1),
+            size: 3,
+            origin: Origin::Monitor,
+            opened: false,
+        };
+        let octets = [&[1][..], &[9; 12], &[128 | 8, 5, 2, 3, 0]].concat();
+        assert_eq!(decode_entry(Uid::MIN, &octets), Ok(entry));
+        // A slice with two targets: an account's own mail, and a monitor's copy.
+        let target = |monitor: u8, account: u8| [1, 0, 0, 0, monitor, 0, 0, 1, account];
+        let octets = [&[1, 14, 0, 1][..], &[9; 12], &[5, 2], &target(0, 3), &target(1, 4)].concat();
+        let slice = decode_slice(&octets).unwrap();
+        let seen: Vec<_> = slice.targets.iter().map(|t| (t.account.number(), t.origin, t.opened)).collect();
+        assert_eq!(seen, [(3, Origin::Ordinary, false), (4, Origin::Monitor, false)]);
+    }
+
+    #[test]
+    fn a_range_beyond_the_content_is_damage() {
+        let blob = BlobId::from_octets([9; 12]);
+        for (from, size, good) in [(1, 9, true), (1, 10, false), (11, 1, false), (1, 0, false)] {
+            let octets = [2, 0, 10, 0, 0, 0, from, size];
+            assert_eq!(decode_message(blob, &octets).is_ok(), good, "{from} {size}");
         }
     }
 

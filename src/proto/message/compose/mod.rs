@@ -27,7 +27,7 @@ pub use approval::{Approval, Cause, approval_notice};
 pub use auto_reply::{AutoReply, auto_reply};
 pub use field::{header_field, is_field_name};
 pub use list_id::list_id_field;
-pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report};
+pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};
 pub use report::{Action, Dsn, Failure, Reported, dsn};
 pub use subject::{NewSubject, prefixed_subject};
 
