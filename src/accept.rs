@@ -10,6 +10,7 @@ mod judge;
 mod letter;
 pub mod record;
 pub mod release;
+mod success;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::Desk;
@@ -21,8 +22,8 @@ use crate::directory::Directory;
 use crate::mail::{AccountId, BlobId, EnhancedCode, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
 use crate::proto::message::compose::{Failure, Reported};
-use crate::store::{
 use crate::proto::message::{Front, Scanner, Summary};
+use crate::store::{
     self, Delivered, Delivery, Form, NewHold, NewQueueItem, Staging, StateKey, Store, Target, TraceWrite, WhenFull,
 };
 
@@ -138,23 +139,26 @@ pub async fn accept(
         remote: parts.plan.remote.len(),
         held: parts.held.iter().filter(|held| !matches!(held.reason, HeldReason::Copy { .. })).count(),
     };
-    incoming.commit(&desk.store, acceptance).await?;
+    let delivered = incoming.commit(&desk.store, acceptance).await?;
     if let Some(refused) = parts.outcome.refused {
         return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(refused.text.map(Into::into)))));
     }
     aftermath::follow_up(desk, letter, &parts, &Source::Stored(letter.id), failed).await;
+    if let Err(error) = success::report(desk, letter, &parts, &delivered.full).await {
+        tracing::error!(id = %letter.id, %error, "a report of success could not be written");
+    }
     Ok(accepted)
+}
+
+/// A form of a message as the store has it.
+fn form(Front { prefix, omitted }: Front, summary: &Summary) -> Form {
+    Form { prefix, omitted, summary: summary.encode() }
 }
 
 /// The reverse-path for what fails later: null if a report could hit a bystander (policy semantics §3.2).
 fn answerable(letter: &Letter<'_>) -> ReversePath {
     if letter.sender.is_answerable() { letter.sender.reverse_path.clone() } else { ReversePath::Null }
 }
-/// A form of a message as the store has it.
-fn form(Front { prefix, omitted }: Front, summary: &Summary) -> Form {
-    Form { prefix, omitted, summary: summary.encode() }
-}
-
 
 /// Tells of a message that found no room for as long as it was tried: the managers of the group, or else the sender, whose
 /// reverse-path is null if it must not be answered (policy semantics §6.5).

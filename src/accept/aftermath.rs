@@ -102,11 +102,13 @@ async fn tell_sender(
     failed: &[Recipient],
 ) -> Result<(), store::Error> {
     let ReversePath::Address(to) = &letter.sender.reverse_path else { return Ok(()) };
-    let tell = async |reported: Vec<Reported<'_>>| {
+    let tell = async |mut reported: Vec<Reported<'_>>| {
+        reported.retain(|r| letter.wants_failure_of(r.recipient));
         report(desk, letter.directory, to, &reported, letter.now, letter.header).await
     };
     // SPF passed for a provisional sender, so that its reverse-path is no bystander's (policy semantics §3.4).
-    let unverified = each_once(failed.iter().filter_map(|recipient| Address::parse(&recipient.address).ok()));
+    let unverified = failed.iter().filter(|recipient| recipient.wants_failure());
+    let unverified = each_once(unverified.filter_map(|recipient| Address::parse(&recipient.address).ok()));
     tell(unverified.iter().map(|address| Reported::failed(address, Failure::Unverified)).collect()).await?;
     if !letter.sender.is_answerable() {
         return Ok(());

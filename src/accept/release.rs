@@ -123,6 +123,7 @@ async fn release(
         auth: &part.auth,
         now: desk.clock.now(),
         origin: &part.origin,
+        envelope_id: None,
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {
@@ -183,7 +184,7 @@ fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    Some(Recipient { address: text.to_owned(), addressed })
+    Some(Recipient { address: text.to_owned(), addressed, notify: None, original: None })
 }
 
 /// The header as received, the fields in front of it, and the size of the content.

@@ -9,6 +9,7 @@ mod attacks;
 mod audit;
 mod auto_replies;
 mod expansion;
+mod forms;
 mod forwarding;
 mod group_permissions;
 mod lookup;
