@@ -118,7 +118,7 @@ fn deliver(c: &mut Criterion) {
                         let mut staging = store.stage();
                         staging.push(&content).await?;
                         let content = staging.finish();
-                        let form = Form { prefix: vec![b'r'; 200], summary: vec![b's'; 500] };
+                        let form = Form { prefix: vec![b'r'; 200], omitted: None, summary: vec![b's'; 500] };
                         store.deliver(Delivery::new(content, 300, form, Fixed.now(), targets)).await
                     })
                 },
@@ -143,7 +143,14 @@ fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
     let now = Timestamp::from_millis(0);
     let id = OrganisationId::new(1)?;
     let external_forward = ExternalForward::default();
-    let organisation = Organisation { id, name: "acme".to_owned(), external_forward, hold_limit: None, created: now };
+    let organisation = Organisation {
+        id,
+        name: "acme".to_owned(),
+        external_forward,
+        hold_limit: None,
+        record_monitor_reads: true,
+        created: now,
+    };
     let domain = DomainRecord {
         id: DomainId::new(1)?,
         name: Domain::parse("corp.test").ok()?,

@@ -15,6 +15,7 @@ pub mod release;
 mod reply;
 mod rule_set;
 mod stored;
+mod success;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::Desk;
@@ -26,7 +27,7 @@ pub use letter::{Letter, Origin, Recipient, evidence};
 use crate::directory::Directory;
 use crate::mail::{BlobId, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
-use crate::proto::message::Scanner;
+use crate::proto::message::{Front, Scanner, Summary};
 use crate::store::{
     self, Delivered, Delivery, Form, Fulfilment, NewFollowUp, NewHold, NewQueueItem, QueueItem, RuleSet, Staging,
     StateKey, Store, Target, TraceWrite, WhenFull,
@@ -73,16 +74,15 @@ impl Incoming {
 
     /// Commits the message with all that follows from it: on `Ok` it is on disk (see [`Store::deliver`]).
     pub async fn commit(self, store: &Store, acceptance: Acceptance) -> Result<Delivered, store::Error> {
-        let prefixes: Vec<&[u8]> = acceptance.prefixes.iter().map(Vec::as_slice).collect();
-        let summaries = self.scanner.finish_forms(&prefixes);
+        let summaries = self.scanner.finish_forms(&acceptance.fronts);
         let header = summaries.first().map_or(0, |summary| summary.root.header.1);
-        let forms = acceptance.prefixes.into_iter().zip(summaries);
+        let forms = acceptance.fronts.into_iter().zip(summaries);
         let delivery = Delivery {
             content: self.staging.finish(),
             header,
             internal_date: acceptance.internal_date,
             reverse_path: acceptance.reverse_path,
-            forms: forms.map(|(prefix, summary)| Form { prefix, summary: summary.encode() }).collect(),
+            forms: forms.map(|(front, summary)| form(front, &summary)).collect(),
             targets: acceptance.targets,
             when_full: acceptance.when_full,
             queue: acceptance.queue,
@@ -137,7 +137,7 @@ pub async fn accept(
         follow_ups: aftermath::of(desk, letter, &parts, failed).await?,
         fulfils: None,
         reverse_path: answerable(letter),
-        prefixes: std::mem::take(&mut parts.prefixes),
+        fronts: std::mem::take(&mut parts.fronts),
         internal_date: letter.now,
         targets: std::mem::take(&mut parts.targets),
         when_full: parts.when_full,
@@ -157,6 +157,11 @@ pub async fn accept(
         return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(refused.text.map(Into::into)))));
     }
     Ok(accepted)
+}
+
+/// A form of a message as the store has it.
+fn form(Front { prefix, omitted }: Front, summary: &Summary) -> Form {
+    Form { prefix, omitted, summary: summary.encode() }
 }
 
 /// The reverse-path for what fails later: null if a report could hit a bystander (policy semantics §3.2).
@@ -184,9 +189,8 @@ pub async fn give_up_undelivered(
 pub struct Acceptance {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
-    /// For each form of the message, the header fields that stand before the content. The first is the message as
-    /// accepted.
-    pub prefixes: Vec<Vec<u8>>,
+    /// What makes each form of the message. The first is the message as accepted.
+    pub fronts: Vec<Front>,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
     /// Mailboxes that get it.
@@ -214,7 +218,7 @@ impl Acceptance {
     pub fn append(internal_date: Timestamp, targets: Vec<Target>) -> Self {
         Self {
             reverse_path: ReversePath::Null,
-            prefixes: vec![Vec::new()],
+            fronts: vec![Front::default()],
             internal_date,
             targets,
             when_full: WhenFull::Refuse,

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::errand::{Approval, Cause, Dsn, Errand, Failed, Report, Why};
 use super::held::{HeldPart, Reason};
 use super::letter::{Letter, Recipient};
-use super::reply;
+use super::{reply, success};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, GroupId, ReversePath, Timestamp};
 use crate::routing::rules::Copy;
@@ -34,6 +34,7 @@ pub async fn of(
         found.extend(notices.into_iter().map(|errand| NewFollowUp { hold: Some(place), ..new(errand) }));
     }
     found.extend(for_sender(letter, parts, failed).into_iter().map(new));
+    found.extend(success::of(letter, parts).map(new));
     found.extend(reply::errands(desk, letter, parts).await?.into_iter().map(new));
     Ok(found)
 }
@@ -98,7 +99,8 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
     let ReversePath::Address(to) = &letter.sender.reverse_path else { return Vec::new() };
     let mut told: Vec<Vec<Failed>> = Vec::new();
     // SPF passed for a provisional sender, so that its reverse-path is no bystander's (policy semantics §3.4).
-    let unverified = each_once(failed.iter().filter_map(|recipient| Address::parse(&recipient.address).ok()));
+    let unverified = failed.iter().filter(|recipient| recipient.wants_failure());
+    let unverified = each_once(unverified.filter_map(|recipient| Address::parse(&recipient.address).ok()));
     told.push(unverified.into_iter().map(|recipient| Failed { recipient, why: Why::Unverified }).collect());
     if letter.sender.is_answerable() {
         told.extend(closed_parts(letter, &parts.expansion.closed));
@@ -108,6 +110,7 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
             let why = Why::Rule(rejected.text.clone());
             told.push(each_once(given).into_iter().map(|recipient| Failed { recipient, why: why.clone() }).collect());
         }
+        told.iter_mut().for_each(|failed| failed.retain(|failed| letter.wants_failure_of(&failed.recipient)));
     }
     let dsn = |failed| Errand::Dsn(Dsn { to: to.clone(), failed, arrived: letter.now });
     told.into_iter().filter(|failed| !failed.is_empty()).map(dsn).collect()

@@ -16,8 +16,8 @@ use crate::mail::{
     AccountId, Address, AddressKey, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath, Timestamp,
 };
 use crate::policy::group;
-use crate::proto::message::compose::{header_field, monitor_block};
-use crate::proto::message::header;
+use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
+use crate::proto::message::{Front, header};
 use crate::routing::rules::{self, Copy, Outcome};
 use crate::routing::{self, Expansion, Folder, Local, Plan, Remote, Return, Via};
 use crate::store::{self, HoldKind, NewHold, NewQueueItem, Origin, StateKey, Target, TraceWrite, WhenFull};
@@ -25,8 +25,8 @@ use crate::store::{self, HoldKind, NewHold, NewQueueItem, Origin, StateKey, Targ
 /// What a commit writes of a letter beside its content.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// For each form the fields that stand before the content; the first is the message as accepted.
-    pub prefixes: Vec<Vec<u8>>,
+    /// What makes each form; the first is the message as accepted.
+    pub fronts: Vec<Front>,
     /// Mailboxes that get it.
     pub targets: Vec<Target>,
     /// What happens when one is full.
@@ -77,8 +77,8 @@ pub async fn assemble_expansion(
         None => routing::plan(letter.directory, letter.sender, &facts, &expansion.deliveries),
     };
     let parts = Parts { when_full: WhenFull::Queue, outcome, plan, expansion, ..Parts::default() };
-    let mut assembler = Assembler { desk, letter, forms: HashMap::new(), parts };
-    assembler.form(Vec::new());
+    let mut assembler = Assembler { desk, letter, forms: HashMap::new(), list_ids: HashMap::new(), parts };
+    assembler.form(Added::default());
     assembler.deliveries().await?;
     assembler.copies().await?;
     if assembler.parts.outcome.refused.is_none() {
@@ -102,20 +102,36 @@ pub(super) fn delivered_to(header: &[u8]) -> Vec<AddressKey> {
 struct Assembler<'a> {
     desk: &'a Desk,
     letter: &'a Letter<'a>,
-    /// Lines in front of the message, and the form that has them.
-    forms: HashMap<Vec<u8>, usize>,
+    /// What was added to the message, and the form that has it.
+    forms: HashMap<Added, usize>,
+    /// The List-Id fields of groups that were asked for.
+    list_ids: HashMap<GroupId, Vec<u8>>,
     parts: Parts,
 }
 
+/// What a form has that the message as accepted does not.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+struct Added {
+    /// Fields in front of it.
+    lines: Vec<u8>,
+    /// A Subject instead of its own; `None` if that stays.
+    subject: Option<NewSubject>,
+}
+
 impl Assembler<'_> {
-    /// The form with these lines in front.
-    fn form(&mut self, lines: Vec<u8>) -> usize {
-        if let Some(form) = self.forms.get(&lines) {
+    /// The form with that.
+    fn form(&mut self, added: Added) -> usize {
+        if let Some(form) = self.forms.get(&added) {
             return *form;
         }
-        let form = self.parts.prefixes.len();
-        self.parts.prefixes.push([&lines, self.letter.prefix].concat());
-        self.forms.insert(lines, form);
+        let form = self.parts.fronts.len();
+        // The trace fields stay together on top (RFC 5322 §3.6.7).
+        let subject = added.subject.as_ref().map_or(&[][..], |subject| &subject.field);
+        self.parts.fronts.push(Front {
+            prefix: [&added.lines, self.letter.prefix, subject].concat(),
+            omitted: added.subject.as_ref().and_then(|subject| subject.replaced),
+        });
+        self.forms.insert(added, form);
         form
     }
 
@@ -150,6 +166,7 @@ impl Assembler<'_> {
             flags: Flags::default(),
             form,
             origin: Origin::Ordinary,
+            opened: false,
             via,
             quota: quota(account),
         });
@@ -169,14 +186,37 @@ impl Assembler<'_> {
 
     /// The form with the fields that forwards and rules put in front.
     fn form_of(&mut self, forwarded_by: &[AccountId], delivery: usize) -> usize {
-        if forwarded_by.is_empty() && self.parts.outcome.tags.is_empty() {
+        let list_id = self.list_id(delivery);
+        let outcome = &self.parts.outcome;
+        let is_plain = list_id.is_empty() && outcome.tags.is_empty() && outcome.subject_prefixes.is_empty();
+        if is_plain && forwarded_by.is_empty() {
             return 0;
         }
         let mut lines = delivered_to_lines(self.letter.directory, forwarded_by);
-        for (name, value) in self.parts.outcome.tags_of(delivery) {
+        for (name, value) in outcome.tags_of(delivery) {
             lines.extend(header_field(name, value).unwrap_or_default());
         }
-        self.form(lines)
+        lines.extend(list_id);
+        let texts: Vec<&str> = outcome.subject_prefixes_of(delivery).collect();
+        let subject = if texts.is_empty() { None } else { prefixed_subject(&texts, self.letter.header) };
+        self.form(Added { lines, subject })
+    }
+
+    /// The List-Id of a copy that came through a group (policy semantics §6.5): that of the outermost group which wants
+    /// one, since a list within a list leaves it as it is. A message that has one keeps it alone (RFC 2919 §6).
+    fn list_id(&mut self, delivery: usize) -> Vec<u8> {
+        let expansion = &self.parts.expansion;
+        let Some(Via::Group(group)) = expansion.deliveries.get(delivery).map(|delivery| delivery.via) else {
+            return Vec::new();
+        };
+        let (directory, header) = (self.letter.directory, self.letter.header);
+        let made = || {
+            let path = expansion.path(group);
+            let list = path.iter().filter_map(|id| directory.group(*id)).find(|group| group.list_id);
+            let list = list.filter(|_| !header::contains(header, "List-Id"));
+            list.and_then(|group| list_id_field(&group.address)).unwrap_or_default()
+        };
+        self.list_ids.entry(group).or_insert_with(made).clone()
     }
 
     /// One copy for each monitor (policy semantics §13.5). A failure delays nobody, unless a rule wants no acceptance
@@ -212,7 +252,8 @@ impl Assembler<'_> {
             None => MailboxId::INBOX,
             Some(name) => self.desk.folder(to, name).await?,
         };
-        let form = self.form(monitored(self.letter, copy).told(monitor_block));
+        let lines = monitored(self.letter, copy).told(monitor_block);
+        let form = self.form(Added { lines, subject: None });
         let target = Target { form, origin: Origin::Monitor, ..Target::new(to, mailbox, Flags::default()) };
         self.parts.targets.push(target);
         Ok(())
@@ -322,9 +363,11 @@ impl Assembler<'_> {
             }
             let Ok(name) = MailboxName::parse(APPROVALS) else { continue };
             let mailbox = self.desk.folder(*approver, &name).await?;
-            self.parts
-                .targets
-                .push(Target { origin: Origin::Monitor, ..Target::new(*approver, mailbox, Flags::default()) });
+            self.parts.targets.push(Target {
+                origin: Origin::Monitor,
+                opened: true,
+                ..Target::new(*approver, mailbox, Flags::default())
+            });
         }
         let held = HeldPart::new(self.letter, reason, approvers);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);

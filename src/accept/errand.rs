@@ -15,6 +15,8 @@ use crate::routing::rules::Role;
 pub enum Errand {
     /// A delivery status notification (policy semantics §6.5, §9, §13.4).
     Dsn(Dsn),
+    /// A delivery status notification of success, for who asked for one (RFC 3461 §4.1).
+    Success(Success),
     /// A notice for one of those who decide about a held part (policy semantics §9, §13.4).
     Approval(Approval),
     /// A monitor's copy in the form of a report (policy semantics §13.5).
@@ -32,6 +34,32 @@ pub struct Dsn {
     pub failed: Vec<Failed>,
     /// When it came.
     pub arrived: Timestamp,
+}
+
+/// Tells that a message got to some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Success {
+    /// The sender.
+    pub to: Address,
+    /// ENVID (RFC 3461 §4.4), decoded.
+    pub envelope_id: Option<String>,
+    /// Who asked for it.
+    pub reached: Vec<Reached>,
+    /// When the message came.
+    pub arrived: Timestamp,
+}
+
+/// A recipient whose sender wants to hear of success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// As the sender knows it.
+    pub recipient: Address,
+    /// ORCPT (RFC 3461 §4.2), decoded.
+    pub original: Option<String>,
+    /// It is a group: reached with the acceptance. Otherwise it is if one of `accounts` has the message.
+    pub is_group: bool,
+    /// The account, or those to which it forwards.
+    pub accounts: Vec<AccountId>,
 }
 
 /// Asks for a decision.
@@ -146,6 +174,7 @@ impl Errand {
     pub fn name(&self) -> &'static str {
         match self {
             Errand::Dsn(_) => "delivery status notification",
+            Errand::Success(_) => "delivery status notification of success",
             Errand::Approval(_) => "notice for an approver",
             Errand::Report(_) => "report for a monitor",
             Errand::Reply(_) => "automatic reply",

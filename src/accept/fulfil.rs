@@ -9,9 +9,11 @@ use super::record;
 use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
 use crate::directory::Directory;
-use crate::mail::{MailboxId, ReversePath};
-use crate::proto::message::compose::{self, Approval, Dsn, Reported, Stamp, approval_notice, dsn, monitor_report};
-use crate::store::{self, FollowUp, Origin};
+use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath};
+use crate::proto::message::compose::{
+    self, Action, Approval, Dsn, Failure, Reported, Stamp, approval_notice, dsn, monitor_report,
+};
+use crate::store::{self, DeliveryState, FollowUp, Origin};
 
 /// What has become of an errand.
 enum Done {
@@ -71,6 +73,7 @@ async fn attempt(desk: &Desk, directory: &Directory, row: &FollowUp, errand: &Er
     let job = Job { desk, directory, row };
     match errand {
         Errand::Dsn(errand) => job.dsn(errand).await,
+        Errand::Success(errand) => job.success(errand).await,
         Errand::Approval(errand) => job.approval(errand).await,
         Errand::Report(errand) => job.report(errand).await,
         Errand::Reply(errand) => job.reply(errand).await,
@@ -109,6 +112,54 @@ impl Job<'_> {
             })
         })
         .await
+    }
+
+    /// Tells of those who have the message now; who had no room has not.
+    async fn success(&self, errand: &errand::Success) -> Result<Done, store::Error> {
+        let mut reported = Vec::with_capacity(errand.reached.len());
+        for reached in &errand.reached {
+            let (action, text) = if reached.is_group {
+                // Failures may still follow, and no further success (RFC 3464 §2.3.3).
+                (Action::Expanded, "The members of the group have it. There will be no further notice of success.")
+            } else if self.has_message(&reached.accounts).await? {
+                (Action::Delivered, "It is in the mailbox.")
+            } else {
+                continue;
+            };
+            reported.push(Reported {
+                recipient: &reached.recipient,
+                original_recipient: reached.original.as_deref(),
+                action,
+                failure: Failure::Other { status: EnhancedCode::new(2, 0, 0), text },
+            });
+        }
+        if reported.is_empty() {
+            return Ok(Done::Needless);
+        }
+        let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
+        // RFC 3461 §4.3: whatever RET says, a report without a failure returns the header alone.
+        let original = self.stored(stored::HEADER).await?;
+        self.post(parcel, |stamp| {
+            dsn(&Dsn {
+                stamp: *stamp,
+                to: &errand.to,
+                envelope_id: errand.envelope_id.as_deref(),
+                arrived: errand.arrived,
+                recipients: &reported,
+                original: original.header(),
+            })
+        })
+        .await
+    }
+
+    async fn has_message(&self, accounts: &[AccountId]) -> Result<bool, store::Error> {
+        for account in accounts {
+            let row = self.desk.store.delivery(*account, self.row.key.transaction, Origin::Ordinary).await?;
+            if row.is_some_and(|row| row.state == DeliveryState::Delivered) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Asks one of those who decide.

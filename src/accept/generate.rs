@@ -5,6 +5,7 @@ use super::record;
 use super::{Acceptance, Incoming};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
+use crate::proto::message::Front;
 use crate::proto::message::compose::Stamp;
 use crate::routing::{self, Addressed, Receiver, Resolution};
 use crate::store::{self, FollowUp, Fulfilment, NewQueueItem, Origin, StateKey, Target, WhenFull};
@@ -82,7 +83,7 @@ pub async fn post(
     let trace = record::generated(incoming.header(), &parcel.to, message.len(), now);
     let Parcel { targets, queue, is_copy, unchanged, extra, .. } = parcel;
     let acceptance = Acceptance {
-        prefixes: vec![b"Return-Path: <>\r\n".to_vec()],
+        fronts: vec![Front::new(b"Return-Path: <>\r\n".to_vec())],
         queue,
         trace: Some(trace),
         when_full: WhenFull::Queue,

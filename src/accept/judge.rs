@@ -35,9 +35,9 @@ impl Source<'_> {
                 let blob = *blob;
                 desk.store
                     .read(move |reader| {
-                        let content = reader.message(blob)?.content;
+                        let message = reader.message(blob)?;
                         let mut out = Vec::new();
-                        reader.content(content, 0, limit, &mut out)?;
+                        reader.rest(message.rest(), 0, limit, &mut out)?;
                         Ok(out)
                     })
                     .await

@@ -7,6 +7,7 @@ use crate::mail::{Address, BlobId, ReversePath, Timestamp};
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
 use crate::proto::message::HeaderAddresses;
+use crate::proto::smtp::Notify;
 use crate::routing::Addressed;
 
 /// A recipient as given and where it leads.
@@ -16,6 +17,10 @@ pub struct Recipient {
     pub address: String,
     /// Where it leads.
     pub addressed: Addressed,
+    /// What the sender wants to be told of (RFC 3461 §4.1); `None` if it did not say.
+    pub notify: Option<Notify>,
+    /// ORCPT (RFC 3461 §4.2), decoded: `addr-type;address`.
+    pub original: Option<String>,
 }
 
 /// A message, who sends it and to whom; its content is staged or stored.
@@ -43,6 +48,29 @@ pub struct Letter<'a> {
     pub now: Timestamp,
     /// Where it came from, for the trace.
     pub origin: &'a Origin,
+    /// ENVID (RFC 3461 §4.4), decoded.
+    pub envelope_id: Option<&'a str>,
+}
+
+impl Recipient {
+    /// Whether the sender wants to hear of a failure (RFC 3461 §4.1): unless NOTIFY leaves it out.
+    pub fn wants_failure(&self) -> bool {
+        self.notify.is_none_or(|notify| notify.failure)
+    }
+}
+
+impl Letter<'_> {
+    /// The same for the recipient that was given as this address; for what nobody gave, yes.
+    pub fn wants_failure_of(&self, address: &Address) -> bool {
+        let is_it = |r: &&Recipient| match &r.addressed {
+            // By whatever address it was given.
+            Addressed::Group(id) => self.directory.group(*id).is_some_and(|g| g.address.key() == address.key()),
+            Addressed::Account { .. } | Addressed::External(_) => {
+                Address::parse(&r.address).is_ok_and(|given| given.key() == address.key())
+            }
+        };
+        self.recipients.iter().find(is_it).is_none_or(Recipient::wants_failure)
+    }
 }
 
 /// Where a message came from.

@@ -4,16 +4,17 @@
 use super::assemble::{Parts, assemble_expansion};
 use super::desk::Desk;
 use super::errand::{Dsn, Errand, Failed, Why};
+use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
 use super::letter::{Letter, Recipient};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
 use crate::mail::{Address, HoldId};
-use crate::proto::message::{HeaderAddresses, Scanner, Summary};
+use crate::proto::message::{HeaderAddresses, Scanner};
 use crate::routing::rules::Position;
 use crate::routing::{self, Addressed, Expansion, Resolution};
-use crate::store::{self, AuditEntry, Continuation, Decision, FollowUp, Form, FormSource, Held, HoldState, RuleSet};
+use crate::store::{self, AuditEntry, Continuation, Decision, FollowUp, FormSource, Held, HoldState, RuleSet};
 
 /// What somebody decided.
 #[derive(Clone, Debug)]
@@ -151,6 +152,7 @@ async fn release(
         auth: &part.auth,
         now: desk.clock.now(),
         origin: &part.origin,
+        envelope_id: None,
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {
@@ -179,16 +181,15 @@ async fn commit(
     (by, rules): (&str, Vec<RuleSet>),
 ) -> Result<Vec<FollowUp>, store::Error> {
     let mut forms = vec![FormSource::Stored(held.transaction)];
-    if parts.prefixes.len() > 1 {
+    if parts.fronts.len() > 1 {
         let content = Source::Stored(held.transaction).read(desk, u64::MAX).await?;
         let mut scanner = Scanner::new();
         scanner.push(&content);
-        let prefixes: Vec<&[u8]> = parts.prefixes.iter().skip(1).map(Vec::as_slice).collect();
-        let summaries = scanner.finish_forms(&prefixes);
-        let new = |(prefix, summary): (&Vec<u8>, Summary)| {
-            FormSource::New(Form { prefix: prefix.clone(), summary: summary.encode() })
-        };
-        forms.extend(parts.prefixes.iter().skip(1).zip(summaries).map(new));
+        let fronts = parts.fronts.get(1..).unwrap_or_default();
+        let summaries = scanner.finish_forms(fronts);
+        forms.extend(
+            fronts.iter().zip(summaries).map(|(front, summary)| FormSource::New(form(front.clone(), &summary))),
+        );
     }
     let details =
         serde_json::json!({ "by": by, "accounts": parts.plan.local.len(), "remote": parts.plan.remote.len() });
@@ -217,7 +218,7 @@ fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    Some(Recipient { address: text.to_owned(), addressed })
+    Some(Recipient { address: text.to_owned(), addressed, notify: None, original: None })
 }
 
 /// Who decided, when nobody did.

@@ -8,9 +8,9 @@ use crate::store::{self, Reader};
 pub struct Stored {
     /// The fields in front of the content.
     pub prefix: Vec<u8>,
-    /// The content as received, or the start of it.
+    /// What stands behind them, or the start of it.
     pub content: Vec<u8>,
-    /// Octets of the whole content.
+    /// Octets of all that stands behind them.
     pub size: u64,
 }
 
@@ -28,8 +28,8 @@ pub async fn read(desk: &Desk, blob: BlobId, octets: u64) -> Result<Stored, stor
         .read(move |reader: &Reader<'_>| {
             let message = reader.message(blob)?;
             let mut content = Vec::new();
-            reader.content(message.content, 0, octets, &mut content)?;
-            Ok(Stored { prefix: message.prefix, content, size: message.content_size })
+            reader.rest(message.rest(), 0, octets, &mut content)?;
+            Ok(Stored { size: message.rest().size, prefix: message.prefix, content })
         })
         .await
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, Failure, path, with_query};
-use super::command::Format;
+use super::command::{Format, Switch};
 use super::{group, output};
 
 /// Owners of domains.
@@ -53,6 +53,9 @@ pub struct OrganisationSettings {
     /// What held messages may take together, such as 1GiB.
     #[arg(long, value_name = "SIZE")]
     hold_limit: Option<String>,
+    /// Whether the audit log has the first look at each monitor's copy; on without it.
+    #[arg(long)]
+    record_monitor_reads: Option<Switch>,
 }
 
 /// Nodes of an organisation's tree.
@@ -204,7 +207,12 @@ fn list(
 impl OrganisationSettings {
     fn body(&self, name: &str) -> Value {
         let fields = [("external_forward", &self.external_forward), ("hold_limit", &self.hold_limit)];
-        object([("name", Some(name))].into_iter().chain(fields.map(|(field, value)| (field, value.as_deref()))))
+        let mut body =
+            object([("name", Some(name))].into_iter().chain(fields.map(|(field, value)| (field, value.as_deref()))));
+        if let (Some(switch), Some(fields)) = (self.record_monitor_reads, body.as_object_mut()) {
+            fields.insert("record_monitor_reads".to_owned(), Value::Bool(switch.is_on()));
+        }
+        body
     }
 }
 

@@ -144,6 +144,9 @@ pub struct Actions {
     /// A header field in front: `X-Class: a`.
     #[arg(long, value_name = "FIELD")]
     tag: Vec<String>,
+    /// A text in front of the subject: `[EXT]`.
+    #[arg(long, value_name = "TEXT")]
+    subject_prefix: Vec<String>,
     /// Held until one of these accounts approves.
     #[arg(long, value_name = "ACCOUNT")]
     hold: Vec<String>,
@@ -283,6 +286,7 @@ impl Actions {
                 .ok_or_else(|| Failure::Usage(format!("--tag {tag:?}: a header field such as \"X-Class: a\"")))?;
             list.push(json!({ "tag": { "header": header.trim(), "value": value.trim() } }));
         }
+        list.extend(self.subject_prefix.into_iter().map(|text| json!({ "subject-prefix": text })));
         if !self.hold.is_empty() {
             list.push(json!({ "hold": { "approvers": self.hold } }));
         }

@@ -116,12 +116,13 @@ async fn send(
     incoming.push(fields.as_bytes()).await.unwrap();
     let header = incoming.header().to_vec();
     let recipient = |text: &&str| match routing::look_up(directory, &address(text)) {
-        Resolution::Local(addressed) => Recipient { address: (*text).to_owned(), addressed },
+        Resolution::Local(addressed) => Recipient { address: (*text).to_owned(), addressed, notify: None, original: None },
         other => panic!("{text}: {other:?}"),
     };
     let recipients: Vec<Recipient> = to.iter().map(recipient).collect();
     let id = incoming.id();
     let letter = Letter {
+        envelope_id: None,
         id,
         directory,
         sender,
@@ -159,7 +160,7 @@ async fn inside(desk: &Desk, account: AccountId, folder: &str, text: &str) -> Ve
 
 fn whole(reader: &crate::store::Reader<'_>, message: &crate::store::Message) -> Result<String, crate::store::Error> {
     let mut octets = message.prefix.clone();
-    reader.content(message.content, 0, message.content_size, &mut octets)?;
+    reader.rest(message.rest(), 0, message.rest().size, &mut octets)?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
 }
 

@@ -16,6 +16,7 @@ pub fn organisation() -> Organisation {
         name: "acme".to_owned(),
         external_forward: ExternalForward::default(),
         hold_limit: None,
+        record_monitor_reads: true,
         created: NOW,
     }
 }

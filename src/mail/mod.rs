@@ -12,6 +12,7 @@ mod flag;
 mod id;
 mod mailbox_name;
 mod network;
+mod span;
 mod status;
 mod text;
 mod uid;
@@ -28,6 +29,7 @@ pub use id::{
 };
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, mask};
+pub use span::Span;
 pub use status::EnhancedCode;
 pub use text::{Folded, NamePattern, Phrase};
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

@@ -6,7 +6,7 @@
 #[cfg(doc)]
 use super::Message;
 use super::engine::{Durability, Keyspace, Transaction, Write};
-use super::{Error, Reader, Store, key, record};
+use super::{Error, Reader, Rest, Store, key, record};
 use crate::mail::BlobId;
 
 /// The size of every chunk but the first and the last.
@@ -187,9 +187,18 @@ impl Content {
 }
 
 impl Reader<'_> {
-    /// Appends octets `from..to` of the content under [`Message::content`] (without any prefix) to `out`. Reads only the first chunk
-    /// and those that the range touches; a range beyond the end is cut off.
-    pub fn content(&self, blob: BlobId, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Appends octets `from..to` of what a form has behind its prefix ([`Message::rest`]) to `out`. Reads only the first
+    /// chunk of the content and those that the range touches; a range beyond the end is cut off.
+    pub fn rest(&self, rest: Rest, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(omitted) = rest.omitted else { return self.content(rest.content, from, to, out) };
+        for (from, to) in omitted.around(from, to) {
+            self.content(rest.content, from, to, out)?;
+        }
+        Ok(())
+    }
+
+    /// Appends octets `from..to` of a content to `out`.
+    fn content(&self, blob: BlobId, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         if from >= to {
             return Ok(());
         }

@@ -1,8 +1,9 @@
 //! Delivery: content, its forms, and everything that follows from the acceptance of a message, in one durable commit.
 //!
-//! Content is stored once. Each form of the message (as accepted; with a field more for one reader) is a message record
-//! of its own over the same content, and each reference to a form is counted: by entries, queue items, held messages,
-//! slices that wait and messages still to be made of it; a form other than the first holds one reference on it in turn. So a form goes when nothing
+//! Content is stored once. Each form of the message (as accepted; with a field more or another Subject for one reader) is
+//! a message record of its own over the same content, which it shows but for one range at most. Each reference to a form
+//! is counted: by entries, queue items, held messages, slices that wait and messages still to be made of it; a form other
+//! than the first holds one reference on it in turn. So a form goes when nothing
 //! refers to it, and the content when no form is left.
 
 use super::engine::Write;
@@ -16,7 +17,8 @@ use super::{
     QueueKind, RuleSet, RuleSetId, StateKey, Store, TraceWrite, follow_up, hold, key, queue, record, state, trace,
 };
 use crate::mail::{
-    AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Timestamp, Uid, UidValidity,
+    AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Span, Timestamp, Uid,
+    UidValidity,
 };
 
 /// Whose copy an entry is.
@@ -34,6 +36,9 @@ pub enum Origin {
 pub struct Form {
     /// Trace and other header fields that stand before the content, complete with CRLF.
     pub prefix: Vec<u8>,
+    /// What of the content's header it leaves out, because the prefix has another instead. The first form leaves out
+    /// nothing.
+    pub omitted: Option<Span>,
     /// `proto::message::Summary::encode`.
     pub summary: Vec<u8>,
 }
@@ -51,6 +56,8 @@ pub struct Target {
     pub form: usize,
     /// Whose copy it is. A monitor's does not look at the quota.
     pub origin: Origin,
+    /// Whether nobody needs to know when a monitor's copy is looked at: see [`Entry::opened`](super::Entry::opened).
+    pub opened: bool,
     /// The group through which the message comes.
     pub via: Option<GroupId>,
     /// The octets that the account may store; `None` is unlimited. A message fits if it fills them exactly.
@@ -60,7 +67,8 @@ pub struct Target {
 impl Target {
     /// The first form, as the account's own, without a limit.
     pub fn new(account: AccountId, mailbox: MailboxId, flags: Flags) -> Self {
-        Self { account, mailbox, flags, form: 0, origin: Origin::Ordinary, via: None, quota: None }
+        let origin = Origin::Ordinary;
+        Self { account, mailbox, flags, form: 0, origin, opened: false, via: None, quota: None }
     }
 }
 
@@ -237,6 +245,7 @@ impl Store {
             blob: if number == 0 { base } else { self.inner.blob_ids.next(now) },
             content: base,
             prefix: form.prefix,
+            omitted: form.omitted,
             content_size: size,
             chunks: 0,
             summary: form.summary,
@@ -355,10 +364,10 @@ impl Store {
                     shapes.extend(stored.next().map(shape));
                     forms.push(PostedForm::Stored);
                 }
-                FormSource::New(Form { prefix, summary }) => {
+                FormSource::New(Form { prefix, omitted, summary }) => {
                     let blob = self.inner.blob_ids.next(now);
                     let content_size = first.content_size;
-                    let message = Message { blob, content: base, prefix, content_size, chunks: 0, summary };
+                    let message = Message { blob, content: base, prefix, omitted, content_size, chunks: 0, summary };
                     shapes.push(shape(&message));
                     forms.push(PostedForm::New(message));
                 }

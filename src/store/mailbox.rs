@@ -25,6 +25,8 @@ pub struct Entry {
     pub size: u64,
     /// Whose copy it is; stays with it through COPY and MOVE.
     pub origin: Origin,
+    /// Of a monitor's copy: its first look is recorded, or is none that needs to be. Likewise stays with it.
+    pub opened: bool,
 }
 
 /// Message counts of a mailbox.

@@ -133,6 +133,7 @@ impl Placement {
             internal_date: self.internal_date,
             size: shape.size,
             origin: target.origin,
+            opened: target.opened,
         })?;
         *uses += 1;
         let uid_validity = editor.mailbox.uid_validity;

@@ -4,7 +4,7 @@ use super::engine::{Key, Keyspace, Snapshot};
 use super::mailbox::CHANGES_KEPT;
 use super::record::{self, ChangeRow, Usage};
 use super::{Entry, Error, Folders, Mailbox, Store, key};
-use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, Uid, UidSet};
+use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, Span, Uid, UidSet};
 
 /// One consistent view of the store. Made by [`Store::read`].
 pub struct Reader<'a> {
@@ -20,8 +20,10 @@ pub struct Message {
     pub content: BlobId,
     /// Header fields added by the server, complete with CRLF; they stand before the content.
     pub prefix: Vec<u8>,
-    /// Octets of the content, without the prefix.
-    pub content_size: u64,
+    /// What of the content's header this form leaves out, because its prefix has another instead.
+    pub omitted: Option<Span>,
+    /// Octets of the content, with what is left out and without the prefix.
+    pub(super) content_size: u64,
     /// Chunks that hold the content.
     pub(super) chunks: u32,
     /// What `proto::message::Summary::encode` made; opaque to the store.
@@ -29,10 +31,28 @@ pub struct Message {
 }
 
 impl Message {
-    /// RFC822.SIZE: prefix and content, in octets.
-    pub fn size(&self) -> u64 {
-        self.prefix.len() as u64 + self.content_size
+    /// What stands behind the prefix.
+    pub fn rest(&self) -> Rest {
+        let size = self.content_size.saturating_sub(self.omitted.map_or(0, Span::size));
+        Rest { content: self.content, omitted: self.omitted, size }
     }
+
+    /// RFC822.SIZE: prefix and what stands behind it, in octets.
+    pub fn size(&self) -> u64 {
+        (self.prefix.len() as u64).saturating_add(self.rest().size)
+    }
+}
+
+/// What a form has behind its prefix: the content, but for what the form leaves out. The places of its octets are those
+/// that the form's summary and its readers know; [`Reader::rest`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Under which id the content is stored.
+    pub content: BlobId,
+    /// What of it is left out.
+    pub omitted: Option<Span>,
+    /// Octets without that.
+    pub size: u64,
 }
 
 /// What happened to a mailbox since a MODSEQ.

@@ -5,7 +5,9 @@ use posthouse::emailauth::DkimInput;
 use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
-use posthouse::proto::message::{self, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, header};
+use posthouse::proto::message::{
+    self, Front, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, compose, header,
+};
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
 use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax};
 
@@ -285,11 +287,36 @@ pub fn message(octets: &[u8]) {
         message::decode_text(&field.value());
         SentDate::parse(field.raw_value());
     }
+    subject(octets);
     let text = SearchText { prefix: b"", content: octets, root: &summary.root };
     let needle = Needle::new("a\u{df}");
     text.body_contains(&needle);
     text.text_contains(&needle);
     needle.matches_field(octets, "Subject");
+}
+
+/// A message with a text in front of its subject: described as the message that its reader sees, and read as that.
+fn subject(octets: &[u8]) {
+    // Content that comes by SMTP ends its lines.
+    let content = [octets, b"\r\n"].concat();
+    let mut scanner = Scanner::new();
+    scanner.push(&content);
+    let Some(new) = compose::prefixed_subject(&["[EXT]", "\u{5916}"], scanner.header()) else { return };
+    assert_eq!(header::fields(&new.field).map(|f| f.raw.len()).collect::<Vec<_>>(), [new.field.len()]);
+    let front = Front { prefix: new.field, omitted: new.replaced };
+    let summary = scanner.finish_forms(std::slice::from_ref(&front)).remove(0);
+    let omitted = front.omitted.map_or((0, 0), |span| (span.from() as usize, span.to() as usize));
+    let shown = [&content[..omitted.0], &content[omitted.1..]].concat();
+    let mut alone = Scanner::new();
+    alone.push(&shown);
+    assert_eq!(summary, alone.finish(&front.prefix));
+    if let Some(span) = front.omitted {
+        let [before, behind] = span.around(3, 40).map(|(from, to)| {
+            let at = |n: u64| content.len().min(n as usize);
+            &content[at(from)..at(to)]
+        });
+        assert_eq!([before, behind].concat(), shown[shown.len().min(3)..shown.len().min(40)]);
+    }
 }
 
 fn scan(octets: &[u8], size: usize) -> Summary {

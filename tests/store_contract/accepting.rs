@@ -1,6 +1,7 @@
 //! Forms, origins, quota and delivery keys of the accepting commit (policy semantics §13.5, §18, §19).
 
 use super::*;
+use posthouse::mail::Span;
 use posthouse::store::{Continuation, DeliveryState, FormSource, Origin, QueueList, StateKey};
 
 #[tokio::test]
@@ -37,6 +38,61 @@ async fn forms_share_one_content_and_go_one_by_one() {
         assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1, "then the content");
         let report = store.check().unwrap();
         assert_eq!((report.messages, chunks(&bench), report.findings), (0, 0, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_form_shows_its_prefix_and_the_content_without_what_it_leaves_out() {
+    let bench = Bench::all().remove(0);
+    let clock = Arc::new(Moving::default());
+    let store = bench.store_at(clock.clone()).await;
+    accounts(&store, 1..=2).await;
+    // Chunks of 256 KiB; what fits into one may be two, the first of which is the header.
+    let large: Vec<u8> = (0..600_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (header, from, to) in [
+        (0, 0, 1),
+        (0, 17, 5_000),
+        (0, 262_140, 262_150),
+        (0, 100, 600_000),
+        (0, 0, 600_000),
+        (5_000, 10, 90),
+        (5_000, 4_990, 5_000),
+    ] {
+        let content = if header > 0 { &large[..20_000] } else { &large[..] };
+        let mut delivery = traced(&store, content, vec![inbox(1), Target { form: 1, ..inbox(2) }]).await;
+        let omitted = Span::new(from as u64, to as u64);
+        delivery.header = header;
+        delivery.forms = vec![form("A: 1\r\n"), Form { omitted, ..form("A: 1\r\nS: 2\r\n") }];
+        store.deliver(delivery).await.unwrap();
+        let shown = [&b"A: 1\r\nS: 2\r\n"[..], &content[..from], &content[to..]].concat();
+        let read = store.read(move |reader| {
+            let mut entry = None;
+            reader.entries(account(2), MailboxId::INBOX, &everything(), &mut |e| {
+                entry = Some(e);
+                true
+            })?;
+            let entry = entry.ok_or(Error::NotFound)?;
+            let message = reader.message(entry.blob)?;
+            assert_eq!((entry.size, message.size()), (shown.len() as u64, shown.len() as u64), "{from}..{to}");
+            for step in [1_000_000, 262_144, 70_001, 4_097] {
+                let (mut octets, mut at) = (message.prefix.clone(), 0);
+                while at < message.rest().size {
+                    reader.rest(message.rest(), at, at + step, &mut octets)?;
+                    at += step;
+                }
+                assert!(octets == shown, "{from}..{to} in steps of {step}");
+            }
+            Ok(())
+        });
+        read.await.unwrap();
+        clean(&store);
+        assert_eq!(store.check().unwrap().messages, 2, "one content and two forms");
+        expunge_inbox(&store, 1).await;
+        expunge_inbox(&store, 2).await;
+        for _ in 0..2 {
+            clock.pass(Duration::from_secs(1));
+            store.sweep(Duration::ZERO).await.unwrap();
+        }
     }
 }
 

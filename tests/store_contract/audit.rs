@@ -1,7 +1,7 @@
 //! The audit log: in the commit of the change, in order, and nobody changes it unseen (policy semantics §14, T15).
 
 use super::*;
-use posthouse::store::{AuditOrder, AuditVerdict, DirectoryWrite};
+use posthouse::store::{AuditOrder, AuditVerdict, DirectoryWrite, Origin};
 
 fn organisation(number: u32) -> OrganisationId {
     OrganisationId::new(number).unwrap()
@@ -33,6 +33,42 @@ async fn each_organisation_has_its_own_chain() {
         for (number, count) in [(1, 3), (2, 1), (3, 0)] {
             assert_eq!(store.verify_audit(organisation(number)).await, Ok(AuditVerdict::Intact(count)));
         }
+    }
+}
+
+/// U05: the mark and the record are one commit, and there is one of them whoever comes and however often.
+#[tokio::test]
+async fn a_first_look_is_recorded_once() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        accounts(&store, [1]).await;
+        let copy = Target { origin: Origin::Monitor, ..inbox(1) };
+        for target in [inbox(1), copy.clone(), copy.clone(), Target { opened: true, ..copy }] {
+            let delivery = traced(&store, b"content", vec![target]).await;
+            store.deliver(delivery).await.unwrap();
+        }
+        let open = |uids: &[u32]| {
+            let looks = uids.iter().map(|uid| (Uid::new(*uid).unwrap(), entry(1, &format!("look at {uid}"))));
+            store.open_copies(account(1), MailboxId::INBOX, looks.collect())
+        };
+        // Two sessions at the same time, one of them after a copy more, and what is nobody's copy, seen or gone.
+        let (one, other) = tokio::join!(open(&[1, 2, 4, 9]), open(&[2, 3]));
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        open(&[1, 2, 3, 4]).await.unwrap();
+        let records = store.audit(organisation(1), AuditOrder::OldestFirst(0), 10).await.unwrap();
+        let texts: Vec<&[u8]> = records.iter().map(|record| &*record.record).collect();
+        assert_eq!(texts, [b"look at 2", b"look at 3"]);
+        assert_eq!(store.verify_audit(organisation(1)).await, Ok(AuditVerdict::Intact(2)));
+        // The mark goes along, and with a copy of the copy too.
+        store.copy(account(1), MailboxId::INBOX, everything(), MailboxId::INBOX, None).await.unwrap();
+        open(&[5, 6, 7, 8]).await.unwrap();
+        assert_eq!(sequences(&store, AuditOrder::OldestFirst(0), 10).await, [1, 2]);
+        let flags = Flags { system: SystemFlags::default().with(SystemFlag::Seen), keywords: vec![] };
+        let update = FlagUpdate { change: FlagChange::Replace, flags };
+        store.update_flags(account(1), MailboxId::INBOX, everything(), update).await.unwrap();
+        open(&[2]).await.unwrap();
+        assert_eq!(sequences(&store, AuditOrder::OldestFirst(0), 10).await, [1, 2]);
+        clean(&store);
     }
 }
 

@@ -9,6 +9,8 @@ use crate::mail::Phrase;
 pub const RULES_PER_ORGANISATION: usize = 200;
 /// Conditions, values, targets and actions of one rule.
 const LIST: usize = 200;
+/// Characters of a subject prefix.
+const PREFIX: usize = 100;
 
 impl Draft {
     pub(super) fn put_rule(&mut self, rule: &Rule) -> Result<(), Refusal> {
@@ -76,15 +78,17 @@ impl Draft {
                 }
                 Ok(())
             }
-            // Content is single, and its signatures stay valid.
-            Action::SubjectPrefix(_) => {
-                invalid("a subject prefix is not available: messages are never rewritten; use a tag".to_owned())
+            Action::SubjectPrefix(text)
+                if !is_text(text) || text.trim().is_empty() || text.chars().count() > PREFIX =>
+            {
+                invalid(format!("a subject prefix is a line of 1 to {PREFIX} characters that can be seen"))
             }
             Action::Hold(Hold { timeout_hours, .. }) if !(1..=720).contains(timeout_hours) => {
                 invalid("an approval waits for 1 to 720 hours".to_owned())
             }
             Action::Forward(_)
             | Action::Redirect(_)
+            | Action::SubjectPrefix(_)
             | Action::Hold(_)
             | Action::Junk
             | Action::Quarantine

@@ -31,6 +31,7 @@ fn organisation() -> Change {
         name: "acme".to_owned(),
         external_forward: ExternalForward::default(),
         hold_limit: None,
+        record_monitor_reads: true,
         created: NOW,
     })
 }

@@ -18,8 +18,15 @@ pub struct Organisation {
     /// Octets that held messages may take together (§9); `None` for the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_limit: Option<u64>,
+    /// Whether the audit log has the first look at each monitor's copy (§14).
+    #[serde(default = "yes")]
+    pub record_monitor_reads: bool,
     /// When it was added.
     pub created: Timestamp,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Who may forward outside (policy semantics §11.1).

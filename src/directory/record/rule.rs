@@ -172,8 +172,7 @@ pub enum Action {
         /// Its value.
         value: String,
     },
-    /// A text in front of the subject of the matching copies. Not available: content is single and stays as it was
-    /// received, so the directory refuses a rule with it, and a rule that has it anyway does everything else.
+    /// A text in front of the subject of the matching copies. A DKIM signature over the subject does not survive it.
     SubjectPrefix(String),
     /// To the Junk folder of the matching recipients.
     Junk,

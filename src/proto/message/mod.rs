@@ -32,12 +32,29 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use crate::mail::Span;
 pub use addresses::{HeaderAddresses, header_from, sender_addresses, to_cc_addresses};
 pub use date::{SentDate, format_date};
 pub use decode::decode_text;
 pub use scanner::Scanner;
 pub use search::{Needle, SearchText};
 pub use section::Section;
+
+/// What makes a form of a message: the same content for all, with another start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Front {
+    /// The header fields that stand before the content, complete with CRLF.
+    pub prefix: Vec<u8>,
+    /// Octets of the content's header that are left out, since the prefix has another field instead.
+    pub omitted: Option<Span>,
+}
+
+impl Front {
+    /// Nothing is left out.
+    pub fn new(prefix: Vec<u8>) -> Self {
+        Self { prefix, omitted: None }
+    }
+}
 
 /// What is kept of a message's structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +69,7 @@ pub struct Summary {
     pub root: Part,
 }
 
-/// A MIME part by its place in the content.
+/// A MIME part by its place in the content, or in what a form leaves of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Octets `header.0..header.1` of the content: the part's header with the blank line that ends it.
@@ -61,6 +78,19 @@ pub struct Part {
     pub body: (u64, u64),
     /// What lies inside.
     pub content: PartContent,
+}
+
+impl Part {
+    /// The offsets of this part and of all inside it become those that `place` gives for them.
+    fn map_offsets(&mut self, place: &impl Fn(u64) -> u64) {
+        self.header = (place(self.header.0), place(self.header.1));
+        self.body = (place(self.body.0), place(self.body.1));
+        match &mut self.content {
+            PartContent::Leaf => {}
+            PartContent::Multipart(parts) => parts.iter_mut().for_each(|part| part.map_offsets(place)),
+            PartContent::Message(top) => top.map_offsets(place),
+        }
+    }
 }
 
 /// What a part holds.

@@ -10,9 +10,9 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::header::fields;
+use super::header::{Field, fields};
 use super::mime::{Kind, MAX_BOUNDARY, Mime, Place};
-use super::{Part, PartContent, Summary, envelope, structure};
+use super::{Front, Part, PartContent, Summary, envelope, structure};
 
 /// Follows a message as it arrives, chunk by chunk, with memory bounded whatever its size, and makes its [`Summary`].
 #[derive(Debug)]
@@ -139,13 +139,14 @@ impl Scanner {
     /// empty): they count for ENVELOPE; offsets in the summary are relative to the content alone.
     pub fn finish(mut self, prefix: &[u8]) -> Summary {
         self.end();
-        self.summary(prefix)
+        self.summary(fields(prefix).chain(fields(&self.header)))
     }
 
-    /// The end of a message that is kept in several forms, each with its own prefix.
-    pub fn finish_forms(mut self, prefixes: &[&[u8]]) -> Vec<Summary> {
+    /// The end of a message that is kept in several forms. Offsets in a summary are relative to what its form leaves of
+    /// the content.
+    pub fn finish_forms(mut self, fronts: &[Front]) -> Vec<Summary> {
         self.end();
-        prefixes.iter().map(|prefix| self.summary(prefix)).collect()
+        fronts.iter().map(|front| self.form(front)).collect()
     }
 
     /// The end of a message of which only the structure is asked for.
@@ -163,9 +164,21 @@ impl Scanner {
         self.close_from(0, Cut { at: self.position, line_ends: self.line_ends });
     }
 
-    fn summary(&self, prefix: &[u8]) -> Summary {
+    fn form(&self, front: &Front) -> Summary {
+        let Some(omitted) = front.omitted else {
+            return self.summary(fields(&front.prefix).chain(fields(&self.header)));
+        };
+        let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(self.header.len());
+        let before = self.header.get(..at(omitted.from())).unwrap_or_default();
+        let behind = self.header.get(at(omitted.to())..).unwrap_or_default();
+        let mut summary = self.summary(fields(&front.prefix).chain(fields(&[before, behind].concat())));
+        summary.root.map_offsets(&|at| omitted.place(at));
+        summary
+    }
+
+    fn summary<'a>(&self, fields: impl Iterator<Item = Field<'a>>) -> Summary {
         let mut envelope = Vec::with_capacity(512);
-        envelope::write(fields(prefix).chain(fields(&self.header)), &mut envelope);
+        envelope::write(fields, &mut envelope);
         let (body, body_structure) = structure::write(&self.nodes);
         Summary { envelope, body, body_structure, root: part(&self.nodes, 0) }
     }

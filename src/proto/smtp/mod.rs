@@ -13,5 +13,5 @@ mod reply;
 
 pub use command::{Command, CommandError, Mail, Rcpt, Syntax};
 pub use content::{ChunkChecker, DataDecoder, Decoded, Defect};
-pub use parameter::{Body, Notify, Ret};
+pub use parameter::{Body, Notify, Ret, original_recipient};
 pub use reply::Reply;

@@ -220,6 +220,22 @@ fn orcpt(value: &[u8]) -> Result<Box<str>, CommandError> {
     Ok(text.into())
 }
 
+/// What ORCPT says, for Original-Recipient (RFC 3464 §2.3.1): its type, and the address without xtext; of addresses beyond
+/// ASCII the form for 7-bit transport (RFC 6533 §3). A parameter that was read before.
+pub fn original_recipient(orcpt: &str) -> String {
+    let Some((kind, address)) = orcpt.split_once(';') else { return String::new() };
+    let address = if kind.eq_ignore_ascii_case("utf-8") {
+        address.to_owned()
+    } else {
+        xtext(address.as_bytes()).map(|octets| String::from_utf8_lossy(&octets).into_owned()).unwrap_or_default()
+    };
+    let seven_bit = |c: char| match c {
+        ' '..='~' => c.to_string(),
+        c => format!("\\x{{{:02X}}}", u32::from(c)),
+    };
+    format!("{kind};{}", address.chars().map(seven_bit).collect::<String>())
+}
+
 /// `xtext` (RFC 3461 §4): printable characters, with `+` and two hexadecimal digits for the others.
 fn xtext(value: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(value.len());
@@ -302,6 +318,15 @@ mod tests {
         assert_eq!(rcpt.notify, Some(Notify { success: true, failure: false, delay: true }));
         assert_eq!(rcpt.orcpt.as_deref(), Some("rfc822;a+2Bb@c.test"));
         assert!(of_rcpt("ORCPT=utf-8;\u{e9}@c.test").is_ok());
+        for (orcpt, want) in [
+            ("rfc822;a+2Bb@c.test", "rfc822;a+b@c.test"),
+            ("rfc822;a+0D+0Ab@c.test", "rfc822;a\\x{0D}\\x{0A}b@c.test"),
+            ("utf-8;\u{e9}@c.test", "utf-8;\\x{E9}@c.test"),
+            ("X-400;c=de", "X-400;c=de"),
+        ] {
+            let given = orcpt.replace("c=de", "c+3Dde");
+            assert_eq!(original_recipient(&given), want, "{orcpt}");
+        }
         for (parameters, want) in [
             ("SIZE=1", CommandError::UnknownParameter),
             ("FOO=1", CommandError::UnknownParameter),

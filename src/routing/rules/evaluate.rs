@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::conditions::Tests;
 use super::copies::Wishes;
 use super::events::{Events, Seen};
-use super::outcome::{End, Ended, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected, Tag};
+use super::outcome::{
+    End, Ended, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected, SubjectPrefix, Tag,
+};
 use super::{Message, Stage};
 use crate::directory::{Action, Approvers, Directory, Hold, Rule};
 use crate::mail::AccountId;
@@ -108,8 +110,10 @@ impl<'a> Run<'a> {
             match action {
                 Action::Copy(copy) => self.wishes.copy(rule, copy, &seen),
                 Action::Stop => next = Next::Stop,
-                // Content is never rewritten; the directory refuses such rules.
-                Action::SubjectPrefix(_) => {}
+                Action::SubjectPrefix(text) => {
+                    let prefix = |part| SubjectPrefix { rule: rule.id, part, text: text.clone() };
+                    self.out.subject_prefixes.extend(part.clone().map(prefix));
+                }
                 // Not available on a sent event.
                 Action::Junk => self.out.junk.extend(seen.received.iter().map(|r| r.account)),
                 Action::Forward(targets) if part.is_some() => self.wishes.forward(rule, targets, &seen),

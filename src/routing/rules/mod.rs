@@ -14,9 +14,6 @@
 //! - `evaluate`: the run over the rules.
 //! - `copies`: which copies are made, and when.
 //! - `outcome`: what it all comes to.
-//!
-//! Deviation: `subject prefix` of policy semantics §13.4 is not carried out, because content is single and never
-//! rewritten; the directory refuses rules that have it.
 
 mod conditions;
 mod copies;
@@ -35,7 +32,7 @@ use crate::policy::sender::Sender;
 pub use evaluate::{evaluate, needs_content};
 pub use outcome::{
     Copy, End, Ended, Event, Forwarding, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected,
-    Role, Tag,
+    Role, SubjectPrefix, Tag,
 };
 
 /// What rules look at, beside the deliveries.

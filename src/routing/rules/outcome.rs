@@ -25,6 +25,8 @@ pub struct Outcome {
     pub redirected: Vec<Redirected>,
     /// Header fields in front of copies. A part that was ended keeps its own for when it is released.
     pub tags: Vec<Tag>,
+    /// Texts in front of the subject of copies, likewise.
+    pub subject_prefixes: Vec<SubjectPrefix>,
     /// Accounts in whose Junk folder it lies.
     pub junk: HashSet<AccountId>,
     /// Parts that wait for an admin.
@@ -70,6 +72,12 @@ pub struct Part {
     pub deliveries: Vec<usize>,
     /// The message as it was sent, with what waits for the moderators of groups, as far as no earlier rule ended it.
     pub is_whole: bool,
+}
+
+impl Part {
+    fn has(&self, delivery: usize) -> bool {
+        self.deliveries.binary_search(&delivery).is_ok()
+    }
 }
 
 /// The place of a rule in the order of evaluation.
@@ -163,6 +171,17 @@ pub struct Tag {
     pub value: String,
 }
 
+/// A text in front of the subject of some copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPrefix {
+    /// By which rule.
+    pub rule: RuleId,
+    /// Of which.
+    pub part: Part,
+    /// The text.
+    pub text: String,
+}
+
 /// A part that waits for an admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
@@ -240,7 +259,12 @@ impl Outcome {
 
     /// The header fields in front of the copies of one delivery: name and value, in order.
     pub fn tags_of(&self, delivery: usize) -> impl Iterator<Item = (&str, &str)> {
-        let tags = self.tags.iter().filter(move |tag| tag.part.deliveries.binary_search(&delivery).is_ok());
+        let tags = self.tags.iter().filter(move |tag| tag.part.has(delivery));
         tags.map(|tag| (&*tag.header, &*tag.value))
+    }
+
+    /// The texts in front of the subject of the copies of one delivery, in order.
+    pub fn subject_prefixes_of(&self, delivery: usize) -> impl Iterator<Item = &str> {
+        self.subject_prefixes.iter().filter(move |prefix| prefix.part.has(delivery)).map(|prefix| &*prefix.text)
     }
 }

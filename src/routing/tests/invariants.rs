@@ -160,6 +160,7 @@ fn base() -> Vec<(u8, u32, Vec<u8>)> {
         name: format!("o{id}"),
         external_forward: ExternalForward::Allow,
         hold_limit: None,
+        record_monitor_reads: true,
         created: NOW,
     };
     let domain = |id: u32, name: &str, organisation: u32, alias_of: Option<u32>| DomainRecord {

@@ -5,6 +5,7 @@
 
 use super::approvals;
 use super::context::{Context, User};
+use super::monitored::Recorder;
 use super::selected::{self, Selected};
 use super::status::{Done, Failure, Outcome, Reason};
 use crate::mail::{MailboxName, Uid, UidSet};
@@ -12,7 +13,7 @@ use crate::proto::imap::response::{self, Code, Condition};
 use crate::proto::imap::{Numbering, SequenceSet};
 use crate::store::{Copied, Error};
 
-/// COPY
+/// COPY. Of a monitor's copy it is a first look.
 pub async fn copy(
     context: &mut Context,
     user: &User,
@@ -25,6 +26,9 @@ pub async fn copy(
     let target = selected::target(context, user, to.clone()).await?;
     if uids.is_empty() {
         return Ok(Done::Plain);
+    }
+    if let Some(recorder) = Recorder::new(context, selected) {
+        recorder.open(uids.clone()).await?;
     }
     let quota = context.services.directory.current().account(selected.account).map(|a| a.settings().quota);
     let quota = quota.filter(|quota| *quota > 0);

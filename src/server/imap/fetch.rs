@@ -2,10 +2,14 @@
 //!
 //! Messages are read and written in batches: one trip to a blocking thread and one write for many small answers.
 //! What is larger than a batch streams in pieces, so that memory stays bounded whatever the size of a message.
+//!
+//! A batch ends before a monitor's copy of which no first look is recorded; the record is written, then the batch goes
+//! on. So nobody else's mail pays for it.
 
 use std::sync::Arc;
 
 use super::context::Context;
+use super::monitored::Recorder;
 use super::section::{self, Octets, Range, Stored};
 use super::selected::Selected;
 use super::status::{Done, Failure, Outcome, Reason};
@@ -13,7 +17,7 @@ use super::view::numbers;
 use crate::mail::{AccountId, Flags, MailboxId, SystemFlag, SystemFlags, Uid, UidSet};
 use crate::proto::imap::response::FetchResponse;
 use crate::proto::imap::{Fetch, FetchItem, Numbering};
-use crate::store::{Entry, Error, FlagChange, FlagUpdate, Reader};
+use crate::store::{Entry, Error, FlagChange, FlagUpdate, Reader, Rest};
 
 /// What is asked of each message, and what the session knows for it.
 struct Plan {
@@ -27,6 +31,8 @@ struct Plan {
     newly_seen: UidSet,
     /// Something beside the entry is needed.
     reads_message: bool,
+    /// First looks at monitors' copies are recorded before there is an answer.
+    records_looks: bool,
 }
 
 /// A message asked for: its number and UID.
@@ -42,6 +48,8 @@ struct Batch {
     taken: usize,
     /// How many of these do not exist.
     gone: usize,
+    /// Copies that must be opened before there is more.
+    unopened: UidSet,
     /// Why others of these have no answer.
     failed: Option<Error>,
 }
@@ -57,7 +65,10 @@ pub async fn fetch(context: &mut Context, selected: &mut Selected, command: Fetc
     let wanted = selected.resolve(command.numbering, &command.set)?;
     let sets_seen = !selected.read_only && command.items.iter().any(FetchItem::sets_seen);
     let newly_seen = if sets_seen { mark_seen(context, selected, &wanted).await? } else { UidSet::new() };
-    let plan = Arc::new(plan(selected, &command, newly_seen));
+    let mut plan = plan(selected, &command, newly_seen);
+    let recorder = if plan.reads_message { Recorder::new(context, selected) } else { None };
+    plan.records_looks = recorder.is_some();
+    let plan = Arc::new(plan);
 
     let store = context.services.store.clone();
     let read = |asked: Vec<Numbered>| {
@@ -72,6 +83,7 @@ pub async fn fetch(context: &mut Context, selected: &mut Selected, command: Fetc
     while let Some((batch, mut asked)) = ready.take() {
         gone += batch.gone;
         failed = failed.or(batch.failed);
+        let unopened = batch.unopened;
         asked.drain(..batch.taken.min(asked.len()));
         asked.extend(left.by_ref().take(MESSAGES_AT_ONCE.saturating_sub(asked.len())));
         let send = async {
@@ -83,7 +95,13 @@ pub async fn fetch(context: &mut Context, selected: &mut Selected, command: Fetc
             send.await?;
         } else {
             // The next answers are read while these are sent: twice the octets a second on two processors.
-            let (sent, next) = tokio::join!(send, read(asked));
+            let next = async {
+                if let (Some(recorder), false) = (&recorder, unopened.is_empty()) {
+                    recorder.open(unopened).await?;
+                }
+                read(asked).await
+            };
+            let (sent, next) = tokio::join!(send, next);
             sent?;
             ready = Some(next?);
         }
@@ -116,6 +134,7 @@ fn plan(selected: &Selected, command: &Fetch, newly_seen: UidSet) -> Plan {
         changed_since: command.changed_since,
         recent: selected.view.recent_uids().clone(),
         newly_seen,
+        records_looks: false,
     }
 }
 
@@ -159,8 +178,8 @@ async fn stream(context: &mut Context, pieces: Vec<Piece>) -> Result<(), Failure
                 context.connection.write(&range.prefix);
                 let mut from = range.from;
                 while from < range.to {
-                    let (blob, to) = (range.blob, range.to.min(from.saturating_add(STREAM)));
-                    let read = context.services.store.read(move |r| content(r, blob, from, to));
+                    let (rest, to) = (range.rest, range.to.min(from.saturating_add(STREAM)));
+                    let read = context.services.store.read(move |r| exactly(r, rest, from, to));
                     // The length of the literal has been sent: with less than that the session cannot go on.
                     let octets = read.await.map_err(|_| Failure::Lost)?;
                     context.connection.write_owned(octets);
@@ -174,10 +193,10 @@ async fn stream(context: &mut Context, pieces: Vec<Piece>) -> Result<(), Failure
 }
 
 /// Exactly the octets `from..to`.
-fn content(reader: &Reader<'_>, blob: crate::mail::BlobId, from: u64, to: u64) -> Result<Vec<u8>, Error> {
+fn exactly(reader: &Reader<'_>, rest: Rest, from: u64, to: u64) -> Result<Vec<u8>, Error> {
     let size = usize::try_from(to.saturating_sub(from)).map_err(|_| Error::Corrupt)?;
     let mut octets = Vec::with_capacity(size);
-    reader.content(blob, from, to, &mut octets)?;
+    reader.rest(rest, from, to, &mut octets)?;
     if octets.len() == size { Ok(octets) } else { Err(Error::Corrupt) }
 }
 
@@ -185,10 +204,18 @@ fn content(reader: &Reader<'_>, blob: crate::mail::BlobId, from: u64, to: u64) -
 fn batch(reader: &Reader<'_>, plan: &Plan, asked: &[Numbered]) -> Result<Batch, Error> {
     let uids: UidSet = asked.iter().map(|(_, uid)| *uid).collect();
     let mut writer = Writer::default();
-    let mut batch = Batch { out: Vec::new(), rest: Vec::new(), taken: 0, gone: 0, failed: None };
+    let mut batch =
+        Batch { out: Vec::new(), rest: Vec::new(), taken: 0, gone: 0, unopened: UidSet::new(), failed: None };
     let mut left = asked.iter();
     let mut full = false;
     reader.entries(plan.account, plan.mailbox, &uids, &mut |entry| {
+        if plan.records_looks && entry.is_unopened() {
+            batch.unopened.insert(entry.uid);
+        }
+        // Nothing behind an unopened copy is answered before it; what else is unopened is recorded with it.
+        if !batch.unopened.is_empty() {
+            return true;
+        }
         for (number, uid) in left.by_ref() {
             batch.taken += 1;
             if *uid == entry.uid {
@@ -207,7 +234,7 @@ fn batch(reader: &Reader<'_>, plan: &Plan, asked: &[Numbered]) -> Result<Batch, 
         full = writer.is_full();
         !full
     })?;
-    if !full {
+    if !full && batch.unopened.is_empty() {
         batch.gone += left.len();
         batch.taken = asked.len();
     }
@@ -310,7 +337,7 @@ impl Writer {
         let before = self.out.len();
         let size = usize::try_from(range.size()).map_err(|_| Error::Corrupt)?;
         self.out.extend_from_slice(&range.prefix);
-        reader.content(range.blob, range.from, range.to, &mut self.out)?;
+        reader.rest(range.rest, range.from, range.to, &mut self.out)?;
         if self.out.len().checked_sub(before) == Some(size) { Ok(()) } else { Err(Error::Corrupt) }
     }
 

@@ -19,6 +19,7 @@ mod flags;
 mod folders;
 mod idle;
 mod list;
+mod monitored;
 mod search;
 mod section;
 mod select;

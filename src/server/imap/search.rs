@@ -259,8 +259,8 @@ impl Candidate<'_, '_> {
     fn header(&mut self) -> Result<&[u8], Error> {
         if self.header.is_none() {
             let message = self.message()?;
-            let (content, mut octets) = (message.content, message.prefix.clone());
-            self.reader.content(content, 0, MAX_HEADER, &mut octets)?;
+            let (rest, mut octets) = (message.rest(), message.prefix.clone());
+            self.reader.rest(rest, 0, MAX_HEADER, &mut octets)?;
             self.header = Some(octets);
         }
         Ok(self.header.as_deref().unwrap_or_default())
@@ -278,9 +278,9 @@ impl Candidate<'_, '_> {
     fn look(&mut self, matches: impl FnOnce(SearchText<'_>) -> bool) -> Result<bool, Error> {
         if self.content.is_none() {
             let message = self.message()?;
-            let (content, summary) = (message.content, Summary::decode(&message.summary).ok_or(Error::Corrupt)?);
+            let (rest, summary) = (message.rest(), Summary::decode(&message.summary).ok_or(Error::Corrupt)?);
             let mut octets = Vec::new();
-            self.reader.content(content, 0, MAX_CONTENT, &mut octets)?;
+            self.reader.rest(rest, 0, MAX_CONTENT, &mut octets)?;
             self.content = Some((octets, summary));
         }
         let (Some((content, summary)), Some(message)) = (&self.content, &self.message) else { return Ok(false) };

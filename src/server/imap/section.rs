@@ -3,7 +3,7 @@
 use crate::mail::BlobId;
 use crate::proto::imap::{FetchItem, Partial, SectionText};
 use crate::proto::message::{Section, Summary, header};
-use crate::store::{Error, Message, Reader};
+use crate::store::{Error, Message, Reader, Rest};
 
 /// What a section consists of, before it is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,13 +14,13 @@ pub enum Octets {
     Range(Range),
 }
 
-/// Octets of the message as the client sees it: `prefix` and octets `from..to` of the content.
+/// Octets of the message as the client sees it: `prefix` and octets `from..to` of what stands behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Range {
     /// What comes first.
     pub prefix: Vec<u8>,
-    /// The content.
-    pub blob: BlobId,
+    /// What stands behind the message's prefix.
+    pub rest: Rest,
     /// From here …
     pub from: u64,
     /// … to here.
@@ -40,7 +40,7 @@ impl Range {
         let skip = first.saturating_sub(self.prefix.len() as u64);
         let from = self.from.saturating_add(skip).min(self.to);
         let left = count.saturating_sub(prefix.len() as u64);
-        Self { prefix, blob: self.blob, from, to: from.saturating_add(left).min(self.to) }
+        Self { prefix, rest: self.rest, from, to: from.saturating_add(left).min(self.to) }
     }
 }
 
@@ -90,17 +90,18 @@ pub fn octets(reader: &Reader<'_>, stored: &mut Stored, item: &FetchItem) -> Res
         Some(SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_)) => Section::Header,
     };
     let (from, to) = match (numbers.is_empty(), kind) {
-        (true, Section::Whole) => (0, stored.message.content_size),
+        (true, Section::Whole) => (0, stored.message.rest().size),
         _ => match stored.summary()?.range(&numbers, kind) {
             Some(range) => range,
             None => return Ok(None),
         },
     };
     let message = &stored.message;
+    let rest = message.rest();
     // Header fields that were added on arrival stand before the content.
     let has_prefix = numbers.is_empty() && matches!(kind, Section::Whole | Section::Header);
     let prefix = if has_prefix { message.prefix.clone() } else { Vec::new() };
-    let range = Range { prefix, blob: message.content, from, to: to.min(message.content_size).max(from) };
+    let range = Range { prefix, rest, from, to: to.min(rest.size).max(from) };
     Ok(Some(match text {
         Some(SectionText::HeaderFields(names)) => {
             Octets::Ready(cut(header::select(&read_header(reader, range)?, &octet_names(names)), partial))
@@ -129,7 +130,7 @@ fn octet_names(names: &[String]) -> Vec<&[u8]> {
 /// A header, prefix and all; what lies beyond the limit is not looked at.
 fn read_header(reader: &Reader<'_>, range: Range) -> Result<Vec<u8>, Error> {
     let mut octets = range.prefix;
-    reader.content(range.blob, range.from, range.to.min(range.from.saturating_add(MAX_HEADER)), &mut octets)?;
+    reader.rest(range.rest, range.from, range.to.min(range.from.saturating_add(MAX_HEADER)), &mut octets)?;
     Ok(octets)
 }
 
@@ -144,8 +145,8 @@ mod tests {
 
     #[test]
     fn partial_ranges() {
-        let range =
-            |prefix: &str, from, to| Range { prefix: prefix.into(), blob: BlobId::from_octets([0; 12]), from, to };
+        let rest = Rest { content: BlobId::from_octets([0; 12]), omitted: None, size: 20 };
+        let range = |prefix: &str, from, to| Range { prefix: prefix.into(), rest, from, to };
         for (case, first, count, want) in [
             ("all", 0, 100, range("abc", 10, 20)),
             ("within the prefix", 1, 1, range("b", 10, 10)),

@@ -197,6 +197,38 @@ async fn a_store_that_takes_no_writes_is_told_and_stays_readable() {
     assert_eq!(second.mailbox, [Some("\\Flagged".to_owned())]);
 }
 
+/// U05: without its record nothing of a monitor's copy is shown; what stands before it is.
+#[tokio::test]
+async fn a_copy_whose_first_look_cannot_be_recorded_is_not_shown() {
+    use crate::accept::{Acceptance, Incoming};
+    use crate::mail::{Flags, MailboxId};
+    use crate::store::{AuditOrder, Origin, Target};
+    let world = World::new(SessionLimits::default()).await;
+    let store = &world.services.store;
+    for (origin, subject) in [(Origin::Ordinary, "own"), (Origin::Monitor, "watched"), (Origin::Ordinary, "later")] {
+        let mut incoming = Incoming::new(store);
+        incoming.push(format!("Subject: {subject}\r\n\r\ntext\r\n").as_bytes()).await.unwrap();
+        let target = Target::new(AccountId::new(1).unwrap(), MailboxId::INBOX, Flags::default());
+        let acceptance = Acceptance::append(Noon.now(), vec![Target { origin, ..target }]);
+        incoming.commit(store, acceptance).await.unwrap();
+    }
+    let mut client = world.selected().await;
+    world.engine.fail_after(0);
+    for item in ["ENVELOPE", "BODY.PEEK[]", "BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "RFC822.HEADER"] {
+        let (lines, tagged) = client.command(&format!("FETCH 1:3 ({item})")).await;
+        assert!(tagged.contains("NO [UNAVAILABLE]"), "{item}: {tagged}");
+        assert!(lines.len() == 1 && lines[0].contains("own"), "{item}: {lines:?}");
+    }
+    assert!(client.command("COPY 2 Drafts").await.1.contains("NO [UNAVAILABLE]"));
+    assert_eq!(client.ok("FETCH 1:3 (FLAGS UID RFC822.SIZE INTERNALDATE)").await.len(), 3);
+    world.engine.heal();
+    let lines = client.ok("FETCH 1:3 (ENVELOPE)").await;
+    assert!(lines.len() == 3 && lines[1].contains("watched"), "{lines:?}");
+    let organisation = fixture::organisation().id;
+    let records = store.audit(organisation, AuditOrder::OldestFirst(0), 10).await.unwrap();
+    assert_eq!(records.len(), 1);
+}
+
 #[tokio::test]
 async fn two_sessions_agree_whatever_they_do() {
     let world = World::new(limits()).await;

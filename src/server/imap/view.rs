@@ -318,6 +318,7 @@ mod tests {
                 internal_date: Timestamp::from_millis(0),
                 size: 1,
                 origin: Origin::Ordinary,
+                opened: false,
             }
         }
 

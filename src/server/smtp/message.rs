@@ -165,6 +165,7 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
         auth: &auth,
         now,
         origin: &origin,
+        envelope_id: transaction.envelope_id.as_deref(),
     };
     let desk = services.desk();
     let (id, size) = (incoming.id(), incoming.size());
@@ -255,7 +256,8 @@ fn standing(transaction: &Transaction, sender: &Sender) -> Result<Standings, pol
                 }
             }
         };
-        let recipient = Recipient { address: given, addressed };
+        let (notify, original) = (recipient.notify, recipient.original.clone());
+        let recipient = Recipient { address: given, addressed, notify, original };
         match refusal {
             None => standings.kept.push(recipient),
             Some(why) => {

@@ -6,8 +6,8 @@
 //! CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH (RFC 4954), LIMITS
 //! (RFC 9422).
 //!
-//! Deviations: NOTIFY=SUCCESS is taken and not acted on, there being no delivery reports yet. BINARYMIME is not
-//! offered. AUTH is offered on submission ports alone.
+//! Deviations: RET=FULL is taken, and reports return the header alone (RFC 3461 §4.3 wishes for the message). BINARYMIME
+//! is not offered. AUTH is offered on submission ports alone.
 
 mod answer;
 mod auth;

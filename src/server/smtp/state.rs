@@ -8,7 +8,7 @@ use crate::mail::ForwardPath;
 use crate::policy::recipient::Standing;
 use crate::policy::sender::Sender;
 use crate::proto::authres::SpfResult;
-use crate::proto::smtp::{ChunkChecker, Command};
+use crate::proto::smtp::{ChunkChecker, Command, Notify};
 use crate::routing::Addressed;
 
 use super::message::Receiving;
@@ -52,6 +52,8 @@ pub(super) struct Transaction {
     pub smtputf8: bool,
     /// SIZE=, in octets.
     pub declared_size: Option<u64>,
+    /// ENVID= (RFC 3461 §4.4), decoded.
+    pub envelope_id: Option<Box<str>>,
     /// RCPT TO, as accepted.
     pub recipients: Vec<Recipient>,
 }
@@ -65,6 +67,10 @@ pub(super) struct Recipient {
     pub addressed: Addressed,
     /// What its acceptance depends on.
     pub standing: Standing,
+    /// NOTIFY (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// ORCPT (RFC 3461 §4.2), decoded.
+    pub original: Option<String>,
 }
 
 /// A message that arrives in chunks.

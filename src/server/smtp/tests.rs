@@ -99,7 +99,7 @@ impl World {
             let text = |entry: crate::store::Entry| {
                 let message = reader.message(entry.blob)?;
                 let mut octets = message.prefix.clone();
-                reader.content(message.content, 0, message.content_size, &mut octets)?;
+                reader.rest(message.rest(), 0, u64::MAX, &mut octets)?;
                 Ok(String::from_utf8_lossy(&octets).into_owned())
             };
             entries.into_iter().map(text).collect()
@@ -431,4 +431,68 @@ async fn the_order_of_commands_is_kept() {
     client.say("VRFY alice", "252 2.5.2").await;
     client.say("EXPN alice", "502 5.5.1").await;
     client.say("HELP", "214 2.0.0").await;
+}
+
+/// RFC 2919: the copies of external members have the List-Id too, and a copy with another subject leaves in that form.
+#[tokio::test]
+async fn what_leaves_is_the_form_that_its_recipient_is_to_have() {
+    use crate::directory::change::{self, Change};
+    use crate::directory::{Action, Direction, Group, Members, Mode, Peer, Rule, RuleScope};
+    use crate::mail::{Address, GroupId, RuleId};
+    use crate::store::QueueList;
+    let world = World::new(RELAY).await;
+    let address = |text| Address::parse(text).unwrap();
+    let accounts = vec![AccountId::new(1).unwrap()];
+    let members = Members { accounts, external: vec![address("pam@far.test")], ..Members::default() };
+    let group = Group::new(GroupId::new(1).unwrap(), address("list@corp.test"), Noon.now());
+    let group = Group { mode: Mode::Anyone, external_members: true, list_id: true, members, ..group };
+    let rule = Rule {
+        id: RuleId::new(1).unwrap(),
+        organisation: fixture::organisation().id,
+        name: "outside".to_owned(),
+        enabled: true,
+        priority: 0,
+        scope: RuleScope::Everyone,
+        scope_except: Vec::new(),
+        direction: Direction::Received,
+        peer: Peer::Any,
+        conditions: Vec::new(),
+        exceptions: Vec::new(),
+        match_uninspected: false,
+        actions: vec![Action::SubjectPrefix("[EXT]".to_owned())],
+        stop: false,
+        remark: String::new(),
+        valid_from: None,
+        valid_until: None,
+        created: Noon.now(),
+    };
+    let (with, _) =
+        change::apply_all(&world.services.directory.current(), &[Change::PutGroup(group), Change::PutRule(rule)])
+            .unwrap();
+    world.services.directory.replace(with);
+    let mut client = world.greeted().await;
+    client.say("MAIL FROM:<a@ext.test>", "250 2.1.0").await;
+    client.say("RCPT TO:<list@corp.test>", "250 2.1.5").await;
+    client.say("DATA", "354").await;
+    client.send(b"Subject: x\r\nTo: list\r\n\r\nbody\r\n.\r\n").await;
+    client.expect("250 2.0.0 Accepted ").await;
+
+    let store = &world.services.store;
+    let items = store.queue(QueueList::All, None, 10).await.unwrap();
+    let blob = items.first().unwrap().blob;
+    let read = store.read(move |reader| {
+        let message = reader.message(blob)?;
+        let mut octets = message.prefix.clone();
+        reader.rest(message.rest(), 0, u64::MAX, &mut octets)?;
+        Ok(String::from_utf8_lossy(&octets).into_owned())
+    });
+    let sent = read.await.unwrap();
+    let trace = sent.strip_prefix("List-Id: <list.corp.test>\r\n").unwrap_or_else(|| panic!("{sent}"));
+    assert!(trace.starts_with("Return-Path: ") && !trace.contains("List-Id"), "{trace}");
+    assert!(sent.ends_with("\r\nSubject: x\r\nTo: list\r\n\r\nbody\r\n"), "{sent}");
+    let inbox = world.inbox(1).await;
+    assert!(inbox[0].starts_with("List-Id: <list.corp.test>\r\nReturn-Path: "), "{inbox:?}");
+    assert!(inbox[0].ends_with("\r\nSubject: [EXT] x\r\nTo: list\r\n\r\nbody\r\n"), "{inbox:?}");
+    assert_eq!(inbox[0].matches("Subject:").count(), 1, "{inbox:?}");
+    assert_eq!(store.check().unwrap().findings, []);
 }

@@ -12,7 +12,7 @@ use crate::policy::reverse_path::Submitter;
 use crate::policy::sender::{Origin, Sender};
 use crate::policy::{Verdict, ownership};
 use crate::proto::authres::SpfResult;
-use crate::proto::smtp::{Mail, Rcpt, Reply};
+use crate::proto::smtp::{Mail, Rcpt, Reply, original_recipient};
 use crate::routing::{self, Addressed, Resolution};
 use crate::server::Services;
 use crate::store::StateKey;
@@ -51,6 +51,7 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         spf: None,
         smtputf8: mail.smtputf8,
         declared_size: mail.size,
+        envelope_id: mail.envid,
         recipients: Vec::new(),
     };
     (State::InTransaction(Box::new(transaction)), answer::reverse_path())
@@ -106,7 +107,9 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
     };
     let reply = match (verdict, addressed) {
         (Ok(standing), Some(addressed)) => {
-            transaction.recipients.push(Recipient { forward_path: rcpt.forward_path, addressed, standing });
+            let original = rcpt.orcpt.as_deref().map(original_recipient);
+            let (forward_path, notify) = (rcpt.forward_path, rcpt.notify);
+            transaction.recipients.push(Recipient { forward_path, addressed, standing, notify, original });
             answer::recipient()
         }
         (verdict, _) => {

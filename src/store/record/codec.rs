@@ -79,7 +79,11 @@ impl Encoder {
         self.number(target.mailbox.number().into());
         self.flags(&target.flags);
         self.number(target.form as u64);
-        self.octets.push(u8::from(target.origin == Origin::Monitor));
+        self.octets.push(match (target.origin, target.opened) {
+            (Origin::Ordinary, _) => 0,
+            (Origin::Monitor, false) => 1,
+            (Origin::Monitor, true) => OPENED,
+        });
         self.number(target.via.map_or(0, |group| group.number().into()));
         self.option(target.quota);
     }
@@ -223,12 +227,14 @@ impl<'a> Decoder<'a> {
     }
 
     pub fn terms(&mut self, account: AccountId) -> Result<Target, Error> {
+        let (mailbox, flags, form, origin) = (self.mailbox()?, self.flags()?, self.small()?, self.octet()?);
         Ok(Target {
             account,
-            mailbox: self.mailbox()?,
-            flags: self.flags()?,
-            form: self.small()? as usize,
-            origin: if self.octet()? == 0 { Origin::Ordinary } else { Origin::Monitor },
+            mailbox,
+            flags,
+            form: form as usize,
+            origin: if origin == 0 { Origin::Ordinary } else { Origin::Monitor },
+            opened: origin == OPENED,
             via: GroupId::new(self.small()?),
             quota: self.option()?,
         })
@@ -253,3 +259,6 @@ impl<'a> Decoder<'a> {
         if self.left.is_empty() { Ok(value) } else { Err(Error::Corrupt) }
     }
 }
+
+/// In place of a target's origin: a monitor's copy whose first look is not recorded.
+const OPENED: u8 = 2;

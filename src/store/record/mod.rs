@@ -19,7 +19,7 @@ pub use queue::{decode_queue_item, encode_queue_item};
 pub use slice::{Shape, Slice, decode_slice, encode_slice};
 
 use super::{Counts, Entry, Error, Folder, Folders, Mailbox, Message, Origin};
-use crate::mail::{BlobId, Flags, MailboxId, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
+use crate::mail::{BlobId, Flags, MailboxId, Span, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
 use codec::{Decoder, Encoder};
 
 /// The store's format as a whole; an unknown one is not opened.
@@ -27,6 +27,9 @@ pub const FORMAT: u8 = 1;
 
 /// The version octet of every record kind. A kind that changes gets a number of its own.
 const VERSION: u8 = 1;
+
+/// Of a message that leaves out a range of its content.
+const WITH_OMISSION: u8 = 2;
 
 /// An account's folder list with what makes new ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +94,10 @@ pub fn decode_mailbox(id: MailboxId, value: &[u8]) -> Result<Mailbox, Error> {
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
     out.blob(entry.blob);
-    // A system flag more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
+    // System flags more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
     let monitor = if entry.origin == Origin::Monitor { MONITOR } else { 0 };
-    out.octets.push(entry.flags.system.bits() | monitor);
+    let opened = if entry.opened { OPENED } else { 0 };
+    out.octets.push(entry.flags.system.bits() | monitor | opened);
     out.number(entry.modseq.number());
     out.time(entry.internal_date);
     out.number(entry.size);
@@ -108,13 +112,14 @@ pub fn decode_entry(uid: Uid, value: &[u8]) -> Result<Entry, Error> {
     let (blob, bits) = (input.blob()?, input.octet()?);
     let origin = if bits & MONITOR == 0 { Origin::Ordinary } else { Origin::Monitor };
     let (modseq, internal_date, size) = (input.modseq()?, input.time()?, input.number()?);
-    let flags = Flags { system: SystemFlags::from_bits(bits & !MONITOR), keywords: input.keywords()? };
-    input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin })
+    let flags = Flags { system: SystemFlags::from_bits(bits), keywords: input.keywords()? };
+    input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin, opened: bits & OPENED != 0 })
 }
 
-/// Of a message; its blob is in the key. A form whose content lies under another blob names that one.
+/// Of a message; its blob is in the key. A form whose content lies under another blob names that one. One that leaves out
+/// nothing is written as before there were others.
 pub fn encode_message(message: &Message) -> Vec<u8> {
-    let mut out = Encoder::new(VERSION);
+    let mut out = Encoder::new(if message.omitted.is_some() { WITH_OMISSION } else { VERSION });
     match message.content == message.blob {
         true => out.octets.push(0),
         false => {
@@ -126,12 +131,17 @@ pub fn encode_message(message: &Message) -> Vec<u8> {
     out.number(message.chunks.into());
     out.slice(&message.prefix);
     out.slice(&message.summary);
+    if let Some(omitted) = message.omitted {
+        out.number(omitted.from());
+        out.number(omitted.size());
+    }
     out.octets
 }
 
 /// Inverse of [`encode_message`].
 pub fn decode_message(blob: BlobId, value: &[u8]) -> Result<Message, Error> {
-    let mut input = Decoder::new(value, VERSION)?;
+    let has_omission = value.first() == Some(&WITH_OMISSION);
+    let mut input = Decoder::new(value, if has_omission { WITH_OMISSION } else { VERSION })?;
     let content = match input.octet()? {
         0 => blob,
         1 => input.blob()?,
@@ -141,7 +151,15 @@ pub fn decode_message(blob: BlobId, value: &[u8]) -> Result<Message, Error> {
     let chunks = input.small()?;
     let prefix = input.slice()?.to_vec();
     let summary = input.slice()?.to_vec();
-    input.end(Message { blob, content, prefix, content_size, chunks, summary })
+    let omitted = if has_omission { Some(omission(&mut input, content_size)?) } else { None };
+    input.end(Message { blob, content, prefix, omitted, content_size, chunks, summary })
+}
+
+/// A range within the content.
+fn omission(input: &mut Decoder<'_>, content_size: u64) -> Result<Span, Error> {
+    let (from, size) = (input.number()?, input.number()?);
+    let to = from.checked_add(size).filter(|to| *to <= content_size).ok_or(Error::Corrupt)?;
+    Span::new(from, to).ok_or(Error::Corrupt)
 }
 
 /// Of a count of references or of chunks.
@@ -259,6 +277,9 @@ pub fn decode_number(value: &[u8]) -> Result<u64, Error> {
 /// The bit of an entry's flags that marks a monitor's copy. No system flag has it.
 const MONITOR: u8 = 1 << 7;
 
+/// The bit that marks one whose first look is recorded, likewise.
+const OPENED: u8 = 1 << 6;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -279,7 +300,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords(), monitor: bool) {
+        fn entries_round_trip(uid in 1u32.., bits in 0u8..32, modseq in 1u64.., date in any::<i64>(), size in any::<u64>(), keywords in keywords(), monitor: bool, opened: bool) {
             let entry = Entry {
                 uid: Uid::new(uid).unwrap(),
                 blob: BlobId::from_octets([7; 12]),
@@ -288,6 +309,7 @@ mod tests {
                 internal_date: Timestamp::from_millis(date),
                 size,
                 origin: if monitor { Origin::Monitor } else { Origin::Ordinary },
+                opened,
             };
             prop_assert_eq!(decode_entry(entry.uid, &encode_entry(&entry)), Ok(entry));
         }
@@ -300,10 +322,11 @@ mod tests {
         }
 
         #[test]
-        fn messages_round_trip(variant: bool, prefix: Vec<u8>, content_size: u64, chunks: u32, summary: Vec<u8>) {
+        fn messages_round_trip(variant: bool, prefix: Vec<u8>, content_size: u64, span: Option<(u64, u64)>, chunks: u32, summary: Vec<u8>) {
             let blob = BlobId::from_octets([9; 12]);
             let content = if variant { BlobId::from_octets([8; 12]) } else { blob };
-            let message = Message { blob, content, prefix, content_size, chunks, summary };
+            let omitted = span.and_then(|(a, b)| Span::new(a.min(content_size), b.min(content_size)));
+            let message = Message { blob, content, prefix, omitted, content_size, chunks, summary };
             prop_assert_eq!(decode_message(blob, &encode_message(&message)), Ok(message));
         }
 
@@ -325,6 +348,7 @@ mod tests {
             let target = |(account, (mailbox, form, bits, quota)): (&u32, &(u32, usize, u8, Option<u64>))| Target {
                 form: *form,
                 origin: if *bits > 15 { Origin::Monitor } else { Origin::Ordinary },
+                opened: *bits > 23,
                 via: GroupId::new(u32::from(*bits)),
                 quota: *quota,
                 ..Target::new(
@@ -352,6 +376,51 @@ mod tests {
             let value = encode_trace(&entry);
             prop_assert_eq!(trace_record(&value), Ok(&entry.record[..]));
             prop_assert_eq!(decode_trace(&value), Ok(entry));
+        }
+    }
+
+    /// What earlier versions wrote: messages that leave out nothing, entries without the mark of a first look.
+    #[test]
+    fn old_records_are_read() {
+        let blob = BlobId::from_octets([9; 12]);
+        let octets = [&[1, 1][..], &[8; 12], &[200, 1, 0, 2, b'P', b':', 1, b's']].concat();
+        let message = Message {
+            blob,
+            content: BlobId::from_octets([8; 12]),
+            prefix: b"P:".to_vec(),
+            omitted: None,
+            content_size: 200,
+            chunks: 0,
+            summary: b"s".to_vec(),
+        };
+        assert_eq!(decode_message(blob, &octets), Ok(message.clone()));
+        assert_eq!(encode_message(&message), octets, "and written the same");
+        let entry = Entry {
+            uid: Uid::MIN,
+            blob,
+            flags: Flags { system: SystemFlags::default().with(crate::mail::SystemFlag::Seen), keywords: vec![] },
+            modseq: ModSeq::new(5).unwrap(),
+            internal_date: Timestamp::from_millis(1),
+            size: 3,
+            origin: Origin::Monitor,
+            opened: false,
+        };
+        let octets = [&[1][..], &[9; 12], &[128 | 8, 5, 2, 3, 0]].concat();
+        assert_eq!(decode_entry(Uid::MIN, &octets), Ok(entry));
+        // A slice with two targets: an account's own mail, and a monitor's copy.
+        let target = |monitor: u8, account: u8| [1, 0, 0, 0, monitor, 0, 0, 1, account];
+        let octets = [&[1, 14, 0, 1][..], &[9; 12], &[5, 2], &target(0, 3), &target(1, 4)].concat();
+        let slice = decode_slice(&octets).unwrap();
+        let seen: Vec<_> = slice.targets.iter().map(|t| (t.account.number(), t.origin, t.opened)).collect();
+        assert_eq!(seen, [(3, Origin::Ordinary, false), (4, Origin::Monitor, false)]);
+    }
+
+    #[test]
+    fn a_range_beyond_the_content_is_damage() {
+        let blob = BlobId::from_octets([9; 12]);
+        for (from, size, good) in [(1, 9, true), (1, 10, false), (11, 1, false), (1, 0, false)] {
+            let octets = [2, 0, 10, 0, 0, 0, from, size];
+            assert_eq!(decode_message(blob, &octets).is_ok(), good, "{from} {size}");
         }
     }
 

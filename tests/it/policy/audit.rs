@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::super::imap::Imap;
 use super::super::server::PASSWORD;
-use super::acme::Acme;
+use super::super::smtp::dot_stuffed;
+use super::acme::{Acme, CLIENT};
 use super::replies::OK;
 use super::row::{keep, row};
 
@@ -72,16 +74,108 @@ fn refused_imports_leave_a_record_and_nothing_else() {
 #[test]
 fn first_look_at_a_monitored_copy_is_recorded() {
     let mut acme = Acme::start();
-    acme.apply(
-        "[[rule]]\nname = \"watch\"\nscope = [\"alice@corp.test\"]\nactions = [{ copy = { monitor = \"erin@corp.test\", \
-         folder = \"m\" } }]\n",
+    acme.apply(WATCH);
+    let alice = send(&acme, "first");
+    let second = send(&acme, "second");
+    let looks = |acme: &Acme| -> Vec<Value> {
+        records(acme, 0).into_iter().filter(|r| r["action"] == "monitor.read").collect()
+    };
+    // What the entry alone tells is no look; nor is a search.
+    let imap = acme.imap("erin");
+    imap.ok("SELECT m");
+    imap.ok("FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)");
+    imap.ok("SEARCH BODY \"Hello\"");
+    assert_eq!(looks(&acme), Vec::<Value>::new(), "U05: nobody has looked yet");
+
+    // Twice in each of two sessions, in several ways, also where nothing may be changed.
+    let mut other = Imap::login(acme.server.address("imap"), "erin@corp.test", PASSWORD);
+    acme.imap("erin").ok("FETCH 1 (BODY[])");
+    other.ok("EXAMINE m");
+    other.ok("FETCH 1 (BODY.PEEK[HEADER.FIELDS (SUBJECT)])");
+    acme.imap("erin").ok("FETCH 1 (RFC822 ENVELOPE)");
+    other.ok("FETCH 1 (BODY.PEEK[1] FLAGS)");
+    let seen = looks(&acme);
+    assert_eq!(seen.len(), 1, "U05: {seen:#?}");
+    let (actor, entry) = (&seen[0]["actor"], &seen[0]["entries"][0]);
+    assert_eq!((&actor["kind"], &entry["kind"]), (&json!("account"), &json!("monitor-copy")), "U05: {seen:#?}");
+    assert!(actor["client"].as_str().is_some_and(|client| client.starts_with("127.0.0.1:")), "U05: {seen:#?}");
+    assert_eq!(entry["name"], json!(alice), "U05");
+    assert_eq!(entry["after"], json!({ "mailbox": "m", "uid": 1, "rules": ["watch"] }), "U05");
+
+    // The next copy, in the middle of others, by its envelope alone; both sessions ask at the same time.
+    let tag = other.next_tag();
+    other.wire.send(format!("{tag} FETCH 1:* (ENVELOPE)\r\n").as_bytes());
+    let answer = acme.imap("erin").ok("FETCH 1:* (ENVELOPE BODY.PEEK[TEXT])");
+    let answered = answer.lines().iter().filter(|line| line.contains(" FETCH (ENVELOPE ")).count();
+    assert_eq!(answered, 2, "U05: {:?}", answer.lines());
+    assert!(other.until(&tag).is_ok(), "U05");
+    let seen = looks(&acme);
+    assert_eq!((seen.len(), &seen[1]["entries"][0]["name"]), (2, &json!(second)), "U05: {seen:#?}");
+
+    // Moved, the copy is the same copy; copied before anyone has looked, both are looked at.
+    send(&acme, "third");
+    let imap = acme.imap("erin");
+    imap.ok("SELECT m");
+    imap.ok("CREATE n");
+    imap.ok("MOVE 3 n");
+    assert_eq!(looks(&acme).len(), 2, "U05: MOVE is no look");
+    let imap = acme.imap("erin");
+    imap.ok("SELECT n");
+    imap.ok("COPY 1 m");
+    assert_eq!(looks(&acme).len(), 3, "U05: COPY is one");
+    let imap = acme.imap("erin");
+    imap.ok("FETCH 1 (BODY[])");
+    imap.ok("SELECT m");
+    imap.ok("FETCH 1:* (BODY[])");
+    assert_eq!(looks(&acme).len(), 3, "U05");
+    assert_eq!(acme.get("/audit/verify")["intact"], true, "U05");
+
+    // Whose copy is no monitor's: the messages of the watched, and those that wait for a moderator.
+    acme.imap("alice").ok("SELECT INBOX");
+    acme.imap("alice").ok("FETCH 1:* (BODY[])");
+    let held = row("U05-held").rcpt("g-mod", OK).got(&["dave:Approvals"]).generated(1);
+    assert_eq!(keep(&mut acme, &held).faults, Vec::<String>::new(), "U05");
+    assert_eq!(looks(&acme).len(), 3, "U05");
+}
+
+/// An administrator may do without; that is recorded, and what is read then never is.
+#[test]
+fn recording_of_first_looks_can_be_switched_off() {
+    let mut acme = Acme::start();
+    acme.apply(WATCH);
+    let since = records(&acme, 0).len();
+    let off = json!({ "name": "acme", "record_monitor_reads": false }).to_string();
+    let (status, answer) = acme.api("PUT", "/organisations/acme", &off);
+    assert!(status < 300, "{answer}");
+    let change = records(&acme, since);
+    assert_eq!(change.len(), 1, "{change:#?}");
+    assert!(change[0].to_string().contains("record_monitor_reads"), "{change:#?}");
+    send(&acme, "unseen");
+    let imap = acme.imap("erin");
+    imap.ok("SELECT m");
+    imap.ok("FETCH 1 (BODY[])");
+    assert_eq!(records(&acme, since).len(), 1);
+    acme.apply("[[organisation]]\nname = \"acme\"\nrecord_monitor_reads = true\n");
+    acme.imap("erin").ok("FETCH 1 (BODY[])");
+    let all = records(&acme, since);
+    assert_eq!(
+        all.iter().map(|r| r["action"].as_str().unwrap_or_default()).filter(|a| *a == "monitor.read").count(),
+        1
     );
-    let copied = keep(&mut acme, &row("U05").rcpt("alice", OK).got(&["alice", "erin:m"]));
-    assert_eq!(copied.faults, Vec::<String>::new(), "U05");
-    let uid = acme.find("erin", "m", &copied.nonce)[0];
-    for _ in 0..2 {
-        acme.imap("erin").ok(&format!("UID FETCH {uid} (BODY[])"));
-    }
-    let reads = records(&acme, 0).into_iter().filter(|r| r["action"] == "monitor.read").count();
-    assert_eq!(reads, usize::from(!super::is_known_gap("U05")), "U05");
+}
+
+const WATCH: &str = "[[rule]]\nname = \"watch\"\nscope = [\"alice@corp.test\"]\nactions = [{ copy = { monitor = \
+                     \"erin@corp.test\", folder = \"m\" } }]\n";
+
+/// A message from outside to alice; gives its id.
+fn send(acme: &Acme, subject: &str) -> String {
+    let mut session = acme.host(CLIENT);
+    session.command("MAIL FROM:<stranger@ext.test>", 250);
+    session.command("RCPT TO:<alice@corp.test>", 250);
+    session.command("DATA", 354);
+    // What looks like a monitor's field is the sender's word.
+    let message =
+        format!("From: s@ext.test\r\nX-Posthouse-Monitor-Rule: forged\r\nSubject: {subject}\r\n\r\nHello.\r\n");
+    session.wire.send(&dot_stuffed(message.as_bytes()));
+    session.expect(250).lines.join(" ").replace("2.0.0 Accepted ", "")
 }

@@ -56,12 +56,23 @@ impl Header {
         if is_plain {
             folded(&text, name.len() + 2, &mut self.out);
         } else {
-            let mut words = Vec::new();
-            encoded_words(text.as_bytes(), &mut words);
-            let lines: Vec<&[u8]> = words.split(|b| *b == b' ').collect();
-            self.out.extend_from_slice(&lines.join(&b"\r\n "[..]));
+            self.words(&text);
         }
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Unstructured text as encoded-words (RFC 2047), spaces at its ends and all; it holds no control characters.
+    pub fn encoded(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.words(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn words(&mut self, text: &str) {
+        let mut words = Vec::new();
+        encoded_words(text.as_bytes(), &mut words);
+        let lines: Vec<&[u8]> = words.split(|b| *b == b' ').collect();
+        self.out.extend_from_slice(&lines.join(&b"\r\n "[..]));
     }
 
     fn name(&mut self, name: &str) {
@@ -71,7 +82,7 @@ impl Header {
 }
 
 /// Words separated by single spaces, without controls, cut to a length that any header bears.
-fn cleaned(text: &str) -> String {
+pub(super) fn cleaned(text: &str) -> String {
     let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT);
     let visible: String = visible.collect();
     visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")

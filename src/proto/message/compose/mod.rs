@@ -7,8 +7,10 @@
 mod approval;
 mod auto_reply;
 mod field;
+mod list_id;
 mod monitor;
 mod report;
+mod subject;
 mod text;
 
 #[cfg(test)]
@@ -24,8 +26,10 @@ use field::Header;
 pub use approval::{Approval, Cause, approval_notice};
 pub use auto_reply::{AutoReply, auto_reply};
 pub use field::{header_field, is_field_name};
-pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report};
+pub use list_id::list_id_field;
+pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};
 pub use report::{Action, Dsn, Failure, Reported, dsn};
+pub use subject::{NewSubject, prefixed_subject};
 
 /// Who makes a message, when, and under which id.
 #[derive(Clone, Copy, Debug)]

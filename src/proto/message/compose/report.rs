@@ -170,7 +170,7 @@ fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
     let mut out = header.finish();
     let mut message = super::Header::default();
     if let Some(id) = dsn.envelope_id {
-        message.text("Original-Envelope-Id", id);
+        message.raw("Original-Envelope-Id", &printable(id));
     }
     message.raw("Reporting-MTA", &format!("dns; {}", dsn.stamp.host));
     message.raw("Arrival-Date", &format_date(dsn.arrived));
@@ -178,7 +178,7 @@ fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
     for reported in dsn.recipients {
         let mut recipient = super::Header::default();
         if let Some(original) = reported.original_recipient {
-            recipient.text("Original-Recipient", original);
+            recipient.raw("Original-Recipient", &printable(original));
         }
         recipient.raw("Final-Recipient", &typed(reported.recipient));
         recipient.raw("Action", reported.action.name());
@@ -187,6 +187,11 @@ fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
         out.extend_from_slice(&recipient.into_fields());
     }
     out
+}
+
+/// As given, on one line: what stands here is compared, so it is neither folded nor encoded.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect()
 }
 
 /// RFC 3464 §2.1.2; beyond ASCII RFC 6533 §3, in its form for 7-bit transport.

@@ -140,6 +140,33 @@ proptest! {
         prop_assert_eq!(scanner.finish(b"Received: x\r\n"), whole.finish(b"Received: x\r\n"));
     }
 
+    /// A form is described as the message that it shows would be.
+    #[test]
+    fn a_form_has_the_summary_of_what_it_shows(content in octets(), text in "[ -~\u{e9}\u{5916}]{0,30}") {
+        let content = [&content[..], b"\r\n"].concat();
+        let mut scanner = Scanner::new();
+        scanner.push(&content);
+        let Some(new) = compose::prefixed_subject(&[&text], scanner.header()) else { return Ok(()) };
+        let shown = match new.replaced {
+            None => content.clone(),
+            Some(span) => [&content[..span.from() as usize], &content[span.to() as usize..]].concat(),
+        };
+        let as_is = Front::new(b"Received: x\r\n".to_vec());
+        let front = Front { prefix: [&b"Received: x\r\n"[..], &new.field].concat(), omitted: new.replaced };
+        let forms = scanner.finish_forms(&[as_is.clone(), front.clone(), as_is]);
+        let mut alone = Scanner::new();
+        alone.push(&shown);
+        prop_assert_eq!(&forms[1], &alone.finish(&front.prefix));
+        let mut whole = Scanner::new();
+        whole.push(&content);
+        prop_assert_eq!(&forms[0], &whole.finish(b"Received: x\r\n"));
+        prop_assert_eq!(&forms[0], &forms[2]);
+        // The field is one field, and says what it should.
+        let fields: Vec<_> = header::fields(&new.field).map(|f| (f.is(b"Subject"), f.raw.len())).collect();
+        prop_assert_eq!(fields, vec![(true, new.field.len())]);
+        prop_assert!(new.field.ends_with(b"\r\n"));
+    }
+
     #[test]
     fn damaged_records_are_not_read_and_do_not_panic(content in octets(), at in any::<prop::sample::Index>(), octet in any::<u8>()) {
         let mut record = scan(&content).encode();

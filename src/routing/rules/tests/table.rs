@@ -375,9 +375,21 @@ fn w72_the_201st_rule() {
 }
 
 #[test]
-fn a_subject_prefix_is_refused() {
-    let [change] = &additions(&[rule("alice", [Action::SubjectPrefix("[x]".to_owned())])])[..] else { panic!() };
-    assert!(matches!(change::apply(&fixture::acme(&[]), change), Err(crate::directory::Refusal::Invalid(_))));
+fn subject_prefixes_are_for_the_part_that_the_rule_means() {
+    let prefix = |text: &str| Action::SubjectPrefix(text.to_owned());
+    let directory = with_rules(&[
+        rule("alice/received", [prefix("[a]")]),
+        rule("bob/received", [prefix("[b]"), prefix("[c]")]),
+        rule("alice/received", [prefix("[d]")]),
+    ]);
+    let Passage { outcome, .. } = pass(&directory, &mail("stranger", "alice bob carol"));
+    let texts = |n| outcome.subject_prefixes_of(n).collect::<Vec<_>>().concat();
+    assert_eq!([texts(0), texts(1), texts(2)], ["[a][d]", "[b][c]", ""]);
+
+    for (text, good) in [("[x]", true), ("", false), (" ", false), ("a\r\nBcc: b", false), (&"x".repeat(101), false)] {
+        let [change] = &additions(&[rule("alice", [prefix(text)])])[..] else { panic!() };
+        assert_eq!(change::apply(&fixture::acme(&[]), change).is_ok(), good, "{text:?}");
+    }
 }
 
 #[test]

@@ -25,7 +25,14 @@ impl Admin {
                 if directory.organisations().next().is_none() && spec.organisation.is_none() {
                     let id = directory.new_organisation_id(0).ok_or_else(used_up)?;
                     let (name, external_forward) = (wanted.to_string(), ExternalForward::default());
-                    let organisation = Organisation { id, name, external_forward, hold_limit: None, created };
+                    let organisation = Organisation {
+                        id,
+                        name,
+                        external_forward,
+                        hold_limit: None,
+                        record_monitor_reads: true,
+                        created,
+                    };
                     let change = Change::PutOrganisation(organisation);
                     founded = Some(change::apply(directory, &change)?.0);
                     plan.changes.push(change);

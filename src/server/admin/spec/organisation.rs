@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::entry::{Resolver, account_text};
-use super::{Octets, Problem, is_default};
+use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{Department, Directory, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
 use crate::mail::{DepartmentId, DomainId, Network, OrganisationId, RelayId, Timestamp};
 
@@ -20,6 +20,9 @@ pub struct OrganisationSpec {
     /// Octets that held messages may take together; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_limit: Option<Octets>,
+    /// Whether the audit log has the first look at each monitor's copy.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub record_monitor_reads: bool,
 }
 
 impl OrganisationSpec {
@@ -30,6 +33,7 @@ impl OrganisationSpec {
             name: self.name.clone(),
             external_forward: self.external_forward,
             hold_limit: self.hold_limit.map(|o| o.0),
+            record_monitor_reads: self.record_monitor_reads,
             created,
         }
     }
@@ -40,6 +44,7 @@ impl OrganisationSpec {
             name: organisation.name.clone(),
             external_forward: organisation.external_forward,
             hold_limit: organisation.hold_limit.map(Octets),
+            record_monitor_reads: organisation.record_monitor_reads,
         }
     }
 }

@@ -149,7 +149,8 @@ pub enum ActionSpec {
         /// Its value.
         value: String,
     },
-    /// A text in front of the subject of the matching copies.
+    /// A text of 1 to 100 characters in front of the subject of the matching copies, unless it stands there already. A
+    /// DKIM signature over the subject does not survive it.
     SubjectPrefix(String),
     /// To the Junk folder of the matching recipients.
     Junk,

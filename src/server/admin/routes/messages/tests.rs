@@ -33,7 +33,7 @@ async fn accepted(services: &Services) -> BlobId {
     services.store.create_account_folders(bob).await.unwrap();
     let mut staging = services.store.stage();
     staging.push(b"Subject: x\r\n\r\n").await.unwrap();
-    let form = Form { prefix: Vec::new(), summary: Vec::new() };
+    let form = Form { prefix: Vec::new(), omitted: None, summary: Vec::new() };
     let target = Target { via: Some(group), ..Target::new(bob, MailboxId::INBOX, Flags::default()) };
     let mut delivery = Delivery::new(staging.finish(), 14, form, Timestamp::from_seconds(1_700_000_000), vec![target]);
     let id = delivery.content.blob();
