@@ -6,11 +6,14 @@
 //!
 //! Bounded whatever comes: parts and depth by the [`Scanner`], decoded octets by the caller's limit. What lies beyond,
 //! or cannot be read, is not searched and makes the inspection incomplete. Nothing fails.
+//!
+//! [`pieces`] tells what somebody wrote in a reply from what they quote.
 
 mod charset;
 mod fold;
 mod html;
 mod parameter;
+mod reply;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +27,7 @@ use super::{Part, PartContent, Scanner};
 use fold::Folded;
 
 pub use fold::{Keyword, NamePattern};
+pub use reply::{Piece, pieces};
 
 /// What was found in a message.
 #[derive(Clone, Debug)]
