@@ -3,6 +3,7 @@
 
 mod aftermath;
 mod assemble;
+pub mod confirmation;
 mod desk;
 mod generate;
 mod held;
@@ -139,7 +140,7 @@ pub async fn accept(
         remote: parts.plan.remote.len(),
         held: parts.held.iter().filter(|held| !matches!(held.reason, HeldReason::Copy { .. })).count(),
     };
-    incoming.commit(&desk.store, acceptance).await?;
+    parts.hold_ids = incoming.commit(&desk.store, acceptance).await?.held;
     if let Some(refused) = parts.outcome.refused {
         return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(refused.text.map(Into::into)))));
     }

@@ -10,7 +10,7 @@ use super::held::{HeldPart, Reason};
 use super::judge::Source;
 use super::letter::{Letter, Recipient};
 use crate::directory::{Directory, Target};
-use crate::mail::{AccountId, Address, GroupId, ReversePath, Timestamp};
+use crate::mail::{AccountId, Address, GroupId, HoldId, ReversePath, Timestamp, one_time};
 use crate::policy::auto_reply::{self, Arrival, Placement};
 use crate::proto::message::compose::{
     self, Approval, Cause, Dsn, Failure, Reported, approval_notice, dsn, monitor_report,
@@ -22,8 +22,8 @@ use crate::store::{self, StateKey};
 pub async fn follow_up(desk: &Desk, letter: &Letter<'_>, parts: &Parts, source: &Source<'_>, failed: &[Recipient]) {
     let done = async {
         reports(desk, letter, parts, source).await?;
-        for held in &parts.held {
-            notify_approvers(desk, letter.directory, held, letter.now, source).await?;
+        for (held, id) in parts.held.iter().zip(&parts.hold_ids) {
+            notify_approvers(desk, letter.directory, held, *id, letter.now, source).await?;
         }
         tell_sender(desk, letter, parts, failed).await?;
         replies(desk, letter, parts).await
@@ -56,6 +56,7 @@ async fn notify_approvers(
     desk: &Desk,
     directory: &Directory,
     held: &HeldPart,
+    id: HoldId,
     now: Timestamp,
     source: &Source<'_>,
 ) -> Result<(), store::Error> {
@@ -78,13 +79,19 @@ async fn notify_approvers(
     let until = Timestamp::from_millis(now.millis().saturating_add(DECISION_MILLIS));
     for approver in held.approvers.iter().filter_map(|id| directory.account(*id)) {
         let to = &approver.address;
+        // At the group, so that it is known for whom one decides.
+        let domain = match cause {
+            Cause::Group(group) => group.domain(),
+            Cause::Rule(_) => to.domain(),
+        };
+        let answer_to = domain.and_then(|d| one_time::decide_address(id, approver.id, d, &desk.srs).ok());
         generate::send(desk, directory, to, |stamp| {
             approval_notice(&Approval {
                 stamp: *stamp,
                 to,
                 cause,
                 reverse_path: &reverse_path,
-                answer_to: None,
+                answer_to: answer_to.as_ref(),
                 until,
                 original: &original,
             })

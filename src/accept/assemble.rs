@@ -12,8 +12,8 @@ use super::record;
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
-    AccountId, Address, AddressKey, Flags, ForwardPath, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
-    Timestamp,
+    AccountId, Address, AddressKey, Flags, ForwardPath, GroupId, HoldId, MailboxId, MailboxName, OrganisationId,
+    ReversePath, Timestamp,
 };
 use crate::policy::group;
 use crate::proto::message::compose::{self, MonitorFacts, header_field, monitor_block};
@@ -37,6 +37,8 @@ pub struct Parts {
     pub holds: Vec<NewHold>,
     /// What those wait for.
     pub held: Vec<HeldPart>,
+    /// Their ids, once they are committed.
+    pub hold_ids: Vec<HoldId>,
     /// What is kept for those who look for it later.
     pub trace: TraceWrite,
     /// State that changes with it.

@@ -138,13 +138,20 @@ async fn release(
         Reason::Copy { .. } => return desk.store.finish_hold(held.id).await,
     };
     let source = Source::Stored(held.transaction);
-    let parts = assemble_expansion(desk, &letter, &source, expansion, step).await?;
-    commit(desk, &letter, held, &parts, by).await?;
+    let mut parts = assemble_expansion(desk, &letter, &source, expansion, step).await?;
+    parts.hold_ids = commit(desk, &letter, held, &parts, by).await?;
     aftermath::follow_up(desk, &letter, &parts, &source, &[]).await;
     Ok(())
 }
 
-async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by: &str) -> Result<(), store::Error> {
+/// Gives the ids of what is held further.
+async fn commit(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    held: &Held,
+    parts: &Parts,
+    by: &str,
+) -> Result<Vec<HoldId>, store::Error> {
     let mut forms = vec![FormSource::Stored(held.transaction)];
     if parts.prefixes.len() > 1 {
         let content = Source::Stored(held.transaction).read(desk, u64::MAX).await?;
@@ -163,7 +170,8 @@ async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by
     }
     let details =
         serde_json::json!({ "by": by, "accounts": parts.plan.local.len(), "remote": parts.plan.remote.len() });
-    desk.store
+    let delivered = desk
+        .store
         .deliver_more(Continuation {
             transaction: held.transaction,
             internal_date: letter.now,
@@ -177,7 +185,7 @@ async fn commit(desk: &Desk, letter: &Letter<'_>, held: &Held, parts: &Parts, by
             finish: Some(held.id),
         })
         .await?;
-    Ok(())
+    Ok(delivered.held)
 }
 
 fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
