@@ -109,7 +109,7 @@ fn moderators_decide_by_replying() {
             &b"Refuse: not this week,\r\nbut later\r\n\r\nYou wrote:\r\n> x\r\n"[..],
             "not this week, but later",
         ),
-        ("M03 in Latin-1", latin, b"REJECT - nichts f\xfcr heute\r\n", "nichts für heute"),
+        ("M03 in Latin-1", latin, &b"REJECT - nichts f\xfcr heute\r\n"[..], "nichts für heute"),
     ] {
         let held = keep(&mut acme, &held(auth(id, "carol")).end(super::row::HELD));
         well(id, &held);
@@ -391,7 +391,7 @@ fn f07_external_targets_confirm_by_answering() {
     assert_eq!(answer(&acme, &pam(), &address, "", empty), ACCEPTED);
     let shown = acme.get("/accounts/alice@corp.test");
     assert_eq!(shown["forward"]["targets"], json!([{ "to": "pam@partner.test", "confirmed": true }]));
-    let record = &acme.get("/audit?limit=1")["items"][0];
+    let record = &acme.get("/audit?organisation=acme&limit=1")["items"][0];
     assert_eq!(
         (record["action"].as_str(), record["actor"]["kind"].as_str()),
         (Some("account.forward-confirmed"), Some("answer"))
