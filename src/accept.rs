@@ -3,6 +3,7 @@
 
 mod aftermath;
 mod assemble;
+pub mod confirmation;
 mod desk;
 mod errand;
 mod fulfil;

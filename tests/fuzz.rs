@@ -63,6 +63,11 @@ fn proxy_header() {
     run("proxy_header");
 }
 
+#[test]
+fn reply() {
+    run("reply");
+}
+
 fn run(name: &str) {
     let (_, target) = *targets::TARGETS.iter().find(|(n, _)| *n == name).expect("a target");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");

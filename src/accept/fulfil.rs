@@ -9,7 +9,7 @@ use super::record;
 use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
 use crate::directory::Directory;
-use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath};
+use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath, one_time};
 use crate::proto::message::compose::{
     self, Action, Approval, Dsn, Failure, Reported, Stamp, approval_notice, dsn, monitor_report,
 };
@@ -168,13 +168,23 @@ impl Job<'_> {
         let Some(parcel) = Parcel::to(self.directory, &approver.address) else { return Ok(GONE) };
         let original = self.stored(ATTACHED + 1).await?;
         let reverse_path = path(errand.reverse_path.clone());
+        // At the group, so that it is known for whom one decides.
+        let domain = match &errand.cause {
+            errand::Cause::Group(group) => group.domain(),
+            errand::Cause::Rule(_) => approver.address.domain(),
+        };
+        let answer_to = self
+            .row
+            .hold
+            .zip(domain)
+            .and_then(|(hold, domain)| one_time::decide_address(hold, approver.id, domain, &self.desk.srs).ok());
         self.post(parcel, |stamp| {
             approval_notice(&Approval {
                 stamp: *stamp,
                 to: &approver.address,
                 cause: errand.cause.shown(),
                 reverse_path: &reverse_path,
-                answer_to: None,
+                answer_to: answer_to.as_ref(),
                 until: errand.until,
                 original: &original.content,
             })

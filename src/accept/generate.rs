@@ -75,20 +75,44 @@ pub async fn post(
     parcel: Parcel,
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
 ) -> Result<(), store::Error> {
+    let (is_copy, unchanged) = (parcel.is_copy, parcel.unchanged.clone());
+    commit(desk, parcel, Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }), make).await
+}
+
+/// Sends a message that follows no other, with the null reverse-path; `make` writes it under the id that it gets. Nothing
+/// happens if the address is nobody's.
+pub async fn send(
+    desk: &Desk,
+    directory: &Directory,
+    to: &Address,
+    make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
+) -> Result<(), store::Error> {
+    match Parcel::to(directory, to) {
+        Some(parcel) => commit(desk, parcel, None, make).await,
+        None => Ok(()),
+    }
+}
+
+async fn commit(
+    desk: &Desk,
+    parcel: Parcel,
+    fulfils: Option<Fulfilment>,
+    make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
+) -> Result<(), store::Error> {
     let now = desk.clock.now();
     let mut incoming = Incoming::new(&desk.store);
     let id = incoming.id().to_string();
     let message = make(&Stamp { host: &desk.hostname, id: &id, now });
     incoming.push(&message).await?;
     let trace = record::generated(incoming.header(), &parcel.to, message.len(), now);
-    let Parcel { targets, queue, is_copy, unchanged, extra, .. } = parcel;
+    let Parcel { targets, queue, extra, .. } = parcel;
     let acceptance = Acceptance {
         fronts: vec![Front::new(b"Return-Path: <>\r\n".to_vec())],
         queue,
         trace: Some(trace),
         when_full: WhenFull::Queue,
         extra,
-        fulfils: Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }),
+        fulfils,
         ..Acceptance::append(now, targets)
     };
     incoming.commit(&desk.store, acceptance).await?;

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::assemble::Parts;
 use super::held::subject;
-use super::letter::Letter;
+use super::letter::{Letter, Origin};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId, Timestamp};
+use crate::policy::sender::Sender;
 use crate::proto::message::header;
 use crate::routing::rules::End;
 use crate::routing::{Addressed, Omitted, Receiver, Return, Skipped};
@@ -123,6 +124,34 @@ pub fn generated(header: &[u8], to: &Address, size: usize, now: Timestamp) -> Tr
     TraceWrite {
         record: encode(&record),
         sender: None,
+        message_id: message_id(header),
+        recipients: vec![to.to_string()],
+    }
+}
+
+/// The trace of an answer to a one-time address, of which nothing else is kept.
+pub fn answered(
+    origin: &Origin,
+    sender: &Sender,
+    header: &[u8],
+    to: &Address,
+    result: &str,
+    now: Timestamp,
+) -> TraceWrite {
+    let mut record = json!({
+        "time": now.millis(),
+        "class": sender.class(),
+        "result": "answered",
+        "answer": result,
+        "reverse_path": sender.reverse_path.to_string(),
+        "recipients": [to],
+        "subject": subject(header),
+        "message_id": message_id(header),
+    });
+    merge(&mut record, serde_json::to_value(origin).unwrap_or_default());
+    TraceWrite {
+        record: encode(&record),
+        sender: self::sender(&sender.reverse_path),
         message_id: message_id(header),
         recipients: vec![to.to_string()],
     }

@@ -114,6 +114,15 @@ pub enum AccountCommand {
     },
     /// Set or end the owner's forward.
     Forward(Forward),
+    /// Ask the targets elsewhere of the owner's forward once more, as far as they have not confirmed.
+    AskForward {
+        /// Primary address.
+        address: String,
+        /// Only this one.
+        target: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Set or end an administrator's forward.
     AdminForward {
         #[command(flatten)]
@@ -226,6 +235,7 @@ pub fn run(client: &Client, command: AccountCommand) -> Result<(), Failure> {
             set(&address, "quota", json!({ "quota": quota, "max_message": message }))
         }
         AccountCommand::Forward(forward) => set_forward(client, "forward", forward, None),
+        AccountCommand::AskForward { address, target, format } => ask_forward(client, &address, target, format),
         AccountCommand::AdminForward { forward, concealed } => {
             set_forward(client, "admin-forward", forward, Some(concealed))
         }
@@ -286,6 +296,20 @@ fn set_forward(client: &Client, part: &str, forward: Forward, concealed: Option<
         fields.insert("concealed".to_owned(), concealed.into());
     }
     client.put(&at, &body)
+}
+
+fn ask_forward(client: &Client, address: &str, target: Option<String>, format: Format) -> Result<(), Failure> {
+    let answer = client.add(&path(&["accounts", address, "forward", "ask"]), &json!({ "target": target }))?;
+    let items = answer.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+    if format.json {
+        return output::json(&items);
+    }
+    for item in &items {
+        let target = item.get("target").map(output::plain).unwrap_or_default();
+        let is_mailed = item.get("mailed") == Some(&Value::Bool(true));
+        output::line(format_args!("{target}\t{}", if is_mailed { "asked" } else { "asked lately" }));
+    }
+    Ok(())
 }
 
 fn set_reply(client: &Client, part: &str, reply: Reply) -> Result<(), Failure> {

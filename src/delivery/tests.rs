@@ -116,7 +116,9 @@ async fn send(
     incoming.push(fields.as_bytes()).await.unwrap();
     let header = incoming.header().to_vec();
     let recipient = |text: &&str| match routing::look_up(directory, &address(text)) {
-        Resolution::Local(addressed) => Recipient { address: (*text).to_owned(), addressed, notify: None, original: None },
+        Resolution::Local(addressed) => {
+            Recipient { address: (*text).to_owned(), addressed, notify: None, original: None }
+        }
         other => panic!("{text}: {other:?}"),
     };
     let recipients: Vec<Recipient> = to.iter().map(recipient).collect();

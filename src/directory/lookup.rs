@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Holder;
 use super::{Account, AccountKind, Directory, Group, Right};
+use crate::mail::one_time;
 use crate::mail::{AccountId, Address, AddressKey, Domain, GroupId, Host, OrganisationId};
 
 /// What an address stands for.
@@ -65,9 +66,14 @@ pub enum Principal {
 }
 
 impl Directory {
-    /// The lookup order of policy semantics §4.2.
+    /// The lookup order of policy semantics §4.2. What has the form of a one-time address is nobody's, not even the
+    /// catch-all's.
     pub fn lookup(&self, address: &Address) -> Lookup {
         let Some(domain) = address.domain().filter(|d| self.hosts(d)) else { return Lookup::Foreign };
+        // A one-time address is for SMTP alone, which asks what it is before anything is looked up.
+        if one_time::is_reserved(address.local_part().as_str()) {
+            return Lookup::Unknown;
+        }
         // Steps 1 to 6.
         match self.find(address, domain) {
             Some((Holder::Account(account), detail)) => {

@@ -3,6 +3,7 @@
 //! Pure values. Bytes from outside become these types at the edge, through one `parse` each; inside, a value of
 //! such a type is what it says. `Display` writes the wire form, and `parse(x.to_string()) == x`.
 
+pub mod one_time;
 pub mod srs;
 
 mod address;

@@ -14,7 +14,8 @@ use subtle::ConstantTimeEq;
 
 use super::{Address, AddressError, Domain, GroupId, Host, LocalPart, ReversePath, Timestamp};
 
-/// The secret under which addresses are rewritten.
+/// The secret under which this server makes addresses: rewritten ones, and the one-time ones of [`super::one_time`]. What
+/// is made for one purpose is worth nothing for another.
 #[derive(Clone)]
 pub struct SrsKey([u8; 32]);
 
@@ -24,21 +25,22 @@ impl SrsKey {
         Self(octets)
     }
 
-    /// 40 bits over a purpose and a text.
-    fn hash(&self, purpose: &str, text: &str) -> String {
+    /// So many digits of five bits over a purpose and a text. No purpose may be the start of another.
+    pub(super) fn seal(&self, purpose: &str, text: &str, digits: usize) -> String {
         // RFC 2104 §2: zeros fill the key up to the block.
         let mut block = [0; 64];
         block.iter_mut().zip(self.0).for_each(|(b, k)| *b = k);
         let mut mac = Hmac::<Sha256>::new(&block.into());
         mac.update(purpose.as_bytes());
         mac.update(text.to_ascii_lowercase().as_bytes());
-        let bits = mac.finalize().into_bytes().iter().take(5).fold(0, |bits, octet| bits << 8 | u64::from(*octet));
-        base32(bits, HASH_DIGITS)
+        let octets = mac.finalize().into_bytes().into_iter().take((digits * 5 / 8).min(MAX_SEAL));
+        base32(octets.fold(0, |bits, octet| bits << 8 | u128::from(octet)), digits)
     }
 
-    fn proves(&self, purpose: &str, text: &str, hash: &str) -> bool {
-        let hash = hash.to_ascii_lowercase();
-        bool::from(self.hash(purpose, text).as_bytes().ct_eq(hash.as_bytes()))
+    /// Compares in constant time; a seal of another length proves nothing.
+    pub(super) fn proves(&self, purpose: &str, text: &str, seal: &str, digits: usize) -> bool {
+        let seal = seal.to_ascii_lowercase();
+        bool::from(self.seal(purpose, text, digits).as_bytes().ct_eq(seal.as_bytes()))
     }
 }
 
@@ -112,7 +114,7 @@ pub fn verify(local: &LocalPart, key: &SrsKey, now: Timestamp) -> Result<Origin,
         .find_map(|tag| Some((tag, tagged(local.as_str(), tag)?.strip_prefix('=')?)))
         .ok_or(SrsError::NotRewritten)?;
     let (hash, rest) = sealed.split_once('=').ok_or(SrsError::Forged)?;
-    if !key.proves(tag, rest, hash) {
+    if !key.proves(tag, rest, hash, HASH_DIGITS) {
         return Err(SrsError::Forged);
     }
     let (first, rest) = rest.split_once('=').ok_or(SrsError::Forged)?;
@@ -128,8 +130,8 @@ pub fn verify(local: &LocalPart, key: &SrsKey, now: Timestamp) -> Result<Origin,
 
 /// The reverse-path of a group's copies to external members: bounces go to its managers.
 pub fn bounce_address(group: GroupId, domain: &Domain, key: &SrsKey, now: Timestamp) -> Result<Address, AddressError> {
-    let rest = format!("{}{}", day(now), base32(group.number().into(), GROUP_DIGITS));
-    let local = local_part(&format!("{BOUNCE}{}{rest}", key.hash(BOUNCE, &rest)))?;
+    let rest = format!("{}{}", day(now), base32(group.number(), GROUP_DIGITS));
+    let local = local_part(&format!("{BOUNCE}{}{rest}", key.seal(BOUNCE, &rest, HASH_DIGITS)))?;
     Ok(Address::new(local, Host::Name(domain.clone())))
 }
 
@@ -137,7 +139,7 @@ pub fn bounce_address(group: GroupId, domain: &Domain, key: &SrsKey, now: Timest
 pub fn verify_bounce(local: &LocalPart, key: &SrsKey, now: Timestamp) -> Result<GroupId, SrsError> {
     let token = tagged(local.as_str(), BOUNCE).ok_or(SrsError::NotRewritten)?;
     let (hash, rest) = token.split_at_checked(HASH_DIGITS).ok_or(SrsError::NotRewritten)?;
-    if !key.proves(BOUNCE, rest, hash) {
+    if !key.proves(BOUNCE, rest, hash, HASH_DIGITS) {
         return Err(SrsError::Forged);
     }
     let (day, group) = rest.split_at_checked(DAY_DIGITS).ok_or(SrsError::Forged)?;
@@ -160,7 +162,7 @@ fn again(address: &Address, host: &str) -> Option<(&'static str, String)> {
 }
 
 fn sealed(tag: &str, rest: &str, domain: &Domain, key: &SrsKey) -> Result<Address, AddressError> {
-    let local = local_part(&format!("{tag}={}={rest}", key.hash(tag, rest)))?;
+    let local = local_part(&format!("{tag}={}={rest}", key.seal(tag, rest, HASH_DIGITS)))?;
     Ok(Address::new(local, Host::Name(domain.clone())))
 }
 
@@ -207,12 +209,14 @@ fn check_day(text: &str, now: Timestamp) -> Result<(), SrsError> {
 }
 
 /// The lowest bits, five for each digit (RFC 4648 §6, lower case).
-fn base32(bits: u64, digits: usize) -> String {
+pub(super) fn base32(bits: impl Into<u128>, digits: usize) -> String {
+    let bits = bits.into();
     let digit = |at: usize| DIGITS.get((bits >> (at * 5) & 31) as usize).copied().unwrap_or_default();
     (0..digits).rev().map(|at| char::from(digit(at))).collect()
 }
 
-fn from_base32(text: &str) -> Option<u64> {
+/// At most seven digits.
+pub(super) fn from_base32(text: &str) -> Option<u64> {
     if text.len() > GROUP_DIGITS {
         return None;
     }
@@ -230,6 +234,9 @@ const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Digits of 40 bits.
 const HASH_DIGITS: usize = 8;
+
+/// Octets of the longest seal.
+const MAX_SEAL: usize = 15;
 
 /// Digits of a day.
 const DAY_DIGITS: usize = 2;

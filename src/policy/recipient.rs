@@ -30,6 +30,8 @@ pub enum Destination {
     Local(Access),
     /// To an account that is frozen and refuses its mail.
     Frozen(Option<std::sync::Arc<str>>),
+    /// A one-time address that may be answered.
+    Question,
     /// Hosted domain, nobody of that name.
     Unknown,
     /// Another host, whatever the local-part looks like.
@@ -60,6 +62,8 @@ pub enum Standing {
     Provisional,
     /// DKIM and the From field.
     Pending,
+    /// Nothing, but it is no recipient like others: an answer to this server, which travels alone.
+    Alone,
 }
 
 /// The order of policy semantics §19: count, relay permission, scope, lookup, state, permissions, room, and whether it
@@ -80,6 +84,7 @@ pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
     }
     let standing = match &facts.destination {
         Destination::Foreign => Standing::Settled,
+        Destination::Question => Standing::Alone,
         Destination::Unknown => return refuse(Reason::UserUnknown),
         Destination::Frozen(text) => return refuse(Reason::UserDisabled(text.clone())),
         Destination::Local(Access::Refused(Reason::PolicyUnavailable)) => {
@@ -97,12 +102,16 @@ pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
         Room::Full => return Err(Verdict::Defer(Reason::MailboxFull)),
         Room::Unknown => return Err(Verdict::Defer(Reason::PolicyUnavailable)),
     }
-    // Answers at the end of data are for the whole message, so what depends on them has the same fate.
-    let is_pending = |standing: Standing| standing == Standing::Pending;
-    if facts.others.is_some_and(|others| is_pending(others) != is_pending(standing)) {
+    if facts.others.is_some_and(|others| !may_mix(others, standing)) {
         return Err(Verdict::Defer(Reason::SplitRecipient));
     }
     Ok(standing)
+}
+
+/// Replies at the end of data are for the whole message, so what depends on them has the same fate.
+fn may_mix(others: Standing, standing: Standing) -> bool {
+    let is_pending = |standing: Standing| standing == Standing::Pending;
+    others != Standing::Alone && standing != Standing::Alone && is_pending(others) == is_pending(standing)
 }
 
 #[cfg(test)]
@@ -111,7 +120,7 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        use Destination::{Foreign, Frozen, Local, Unknown};
+        use Destination::{Foreign, Frozen, Local, Question, Unknown};
         use Verdict::{Defer, Refuse};
         let allowed = || Local(Access::Allowed);
         let outside = || Facts {
@@ -158,6 +167,11 @@ mod tests {
             ("P54", with(allowed(), Standing::Pending), Err(Defer(Reason::SplitRecipient))),
             ("P55", with(Local(Access::Pending), Standing::Pending), Ok(Standing::Pending)),
             ("provisional mixes", with(Local(Access::Provisional), Standing::Settled), Ok(Standing::Provisional)),
+            ("answer", to(Question), Ok(Standing::Alone)),
+            ("answer beside others", with(Question, Standing::Settled), Err(Defer(Reason::SplitRecipient))),
+            ("others beside an answer", with(allowed(), Standing::Alone), Err(Defer(Reason::SplitRecipient))),
+            ("two answers", with(Question, Standing::Alone), Err(Defer(Reason::SplitRecipient))),
+            ("nobody beside an answer", with(Unknown, Standing::Alone), Err(Refuse(Reason::UserUnknown))),
             ("refusal before splitting", with(denied(), Standing::Pending), Err(Refuse(Reason::GroupDenied))),
         ] {
             assert_eq!(decide(&facts), want, "{case}");

@@ -64,6 +64,14 @@ pub enum Reason {
     PolicyUnavailable,
     /// `loop`: more Received fields than a message that travels forward can have.
     RoutingLoop,
+    /// An answer to a question of this server that no human wrote.
+    AutomaticAnswer,
+    /// An answer about a held message that says neither yes nor no.
+    UnclearDecision,
+    /// An answer to the request to confirm a forward that says something else.
+    UnclearConsent,
+    /// An answer about a held message that came too late.
+    AlreadyDecided,
     /// Content with a bare CR or LF.
     BareLineEnd,
     /// Content with NUL.

@@ -74,6 +74,31 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
     Explanation { findings: findings.list, verdict, plan }
 }
 
+/// The same for a one-time address, which goes to nobody; `asks` says what it is.
+pub fn explain_question(
+    directory: &Directory,
+    sender: &Sender,
+    destination: recipient::Destination,
+    asks: String,
+) -> Explanation {
+    let mut findings = Findings { directory, list: Vec::new() };
+    findings.sender(sender);
+    findings.say("lookup", asks);
+    let facts = recipient::Facts {
+        may_relay: false,
+        lacks_smtputf8: false,
+        destination,
+        is_beyond_scope: false,
+        room: Room::Fits,
+        count: 0,
+        limit: 1,
+        others: None,
+    };
+    let verdict = recipient::decide(&facts);
+    findings.verdict(&verdict);
+    Explanation { findings: findings.list, verdict, plan: Plan::default() }
+}
+
 struct Findings<'a> {
     directory: &'a Directory,
     list: Vec<Finding>,
@@ -201,6 +226,7 @@ impl Findings<'_> {
             Ok(Standing::Settled) => "accepted".to_owned(),
             Ok(Standing::Provisional) => "accepted, if the From field agrees at the end of data".to_owned(),
             Ok(Standing::Pending) => "accepted, if DKIM and the From field verify the sender".to_owned(),
+            Ok(Standing::Alone) => "accepted as an answer, alone in its transaction".to_owned(),
             Err(Verdict::Refuse(reason)) => format!("refused: {reason:?}"),
             Err(Verdict::Defer(reason)) => format!("deferred: {reason:?}"),
             Err(Verdict::Accept) => "accepted".to_owned(),

@@ -12,7 +12,7 @@ pub use expand::{
     Addressed, Closed, Delivery, Expansion, HeldGroup, MAX_DELIVERIES, MAX_DEPTH, Receiver, Skipped, Via, admit,
     expand, expand_approved,
 };
-pub use explain::{Explanation, Finding, explain};
+pub use explain::{Explanation, Finding, explain, explain_question};
 pub use plan::{FORWARD_HOPS, Facts, Folder, Junk, Local, Omitted, Plan, Remote, Return, plan};
 pub use resolve::{Resolution, destination, is_beyond_scope, look_up, refuses_all, resolve};
 

@@ -84,6 +84,8 @@ impl Default for SessionLimits {
 #[derive(Debug, Default)]
 pub struct LiveDirectory {
     current: RwLock<Arc<Directory>>,
+    /// Held while the directory changes.
+    changing: tokio::sync::Mutex<()>,
     /// Wakes who waits for a change.
     changes: tokio::sync::watch::Sender<()>,
 }
@@ -91,12 +93,17 @@ pub struct LiveDirectory {
 impl LiveDirectory {
     /// Starts with `directory`.
     pub fn new(directory: Directory) -> Self {
-        Self { current: RwLock::new(Arc::new(directory)), changes: tokio::sync::watch::Sender::default() }
+        Self { current: RwLock::new(Arc::new(directory)), ..Self::default() }
     }
 
     /// The snapshot now; a transaction keeps the one it started with.
     pub fn current(&self) -> Arc<Directory> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for its turn to change the directory, so that no two changes start from the same version.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Puts the next version in place.

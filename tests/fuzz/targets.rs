@@ -4,7 +4,9 @@
 use posthouse::emailauth::DkimInput;
 use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
+use posthouse::policy::answer::{self, Decision};
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
+use posthouse::proto::message::inspect::{self, Piece};
 use posthouse::proto::message::{
     self, Front, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, compose, header,
 };
@@ -30,7 +32,30 @@ pub const TARGETS: &[Target] = &[
     ("date", date),
     ("sasl", sasl),
     ("proxy_header", proxy_header),
+    ("reply", reply),
 ];
+
+/// Answers by mail to questions of the server: what they decide is the same each time, and their text is one line.
+pub fn reply(octets: &[u8]) {
+    let pieces = inspect::pieces(octets);
+    assert_eq!(pieces, inspect::pieces(octets));
+    for piece in pieces.iter().flatten() {
+        if let Piece::Line(line) | Piece::Introduction(line) = piece {
+            assert!(!line.is_empty() && line.trim() == line && !line.contains(['\r', '\n', '\0']), "{line:?}");
+        }
+    }
+    let decided = answer::decision(octets, pieces.as_deref());
+    if let Ok(Decision::Refuse(text)) = &decided {
+        assert!(!text.chars().any(char::is_control) && text.chars().count() <= 1000, "{text:?}");
+    }
+    if answer::is_automatic(octets) {
+        assert!(decided.is_err() && answer::consent(octets, pieces.as_deref()).is_err());
+    }
+    // What is quoted decides nothing.
+    let quoted = octets.split_inclusive(|b| *b == b'\n').flat_map(|line| [b"> ", line].concat());
+    let quoted: Vec<u8> = b"Subject: x\r\n\r\n".iter().copied().chain(quoted).collect();
+    assert!(answer::decision(b"", inspect::pieces(&quoted).as_deref()).is_err(), "a quotation decides");
+}
 
 /// SMTP commands and replies, line by line.
 pub fn smtp_command(octets: &[u8]) {

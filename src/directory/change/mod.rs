@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::record::{self, Counters};
 use super::snapshot::Bound;
 use super::{Account, Alias, Department, Directory, DomainRecord, Group, Organisation, Relay, Rule};
+use crate::mail::one_time;
 use crate::mail::{AccountId, Address, AliasId, DepartmentId, DomainId, GroupId, OrganisationId, RelayId, RuleId};
 
 mod account;
@@ -62,7 +63,7 @@ pub enum Refusal {
     /// Bound to another object (policy semantics §1).
     #[error("address {0} is in use")]
     AddressInUse(Address),
-    /// Held by the recycle bin or a disabled alias (policy semantics §1, §4.2).
+    /// Held by the recycle bin or a disabled alias (policy semantics §1, §4.2), or of the form of one-time addresses.
     #[error("address {0} is reserved")]
     AddressReserved(Address),
     /// Something of this kind has the name.
@@ -209,6 +210,9 @@ impl Draft {
     fn check_free(&self, address: &Address, holder: Bound) -> Result<(), Refusal> {
         if !address.domain().is_some_and(|d| self.next.hosts(d)) {
             return Err(Refusal::ForeignDomain(address.clone()));
+        }
+        if one_time::is_reserved(address.local_part().as_str()) {
+            return Err(Refusal::AddressReserved(address.clone()));
         }
         match self.next.addresses.get(&address.key()) {
             None => Ok(()),

@@ -57,6 +57,30 @@ fn alias(id: u32, text: &str, account: u32) -> Change {
     })
 }
 
+#[test]
+fn names_of_one_time_addresses_are_nobodys() {
+    let decide = "decide-0123456789abcdefghijaaaaaabaaaaaaaaaaaaaaaaaaaa@corp.test";
+    let confirm = "Confirm-AAAAAABBBBBCCCCCCCCCCCCCCCCCCCC@corp.test";
+    let caught = Change::PutDomain(DomainRecord {
+        id: DomainId::new(1).unwrap(),
+        name: Domain::parse("corp.test").unwrap(),
+        organisation: OrganisationId::new(1).unwrap(),
+        alias_of: None,
+        catch_all: AccountId::new(1),
+        created: NOW,
+    });
+    let directory = apply_all(&fixture(), &[caught]).unwrap().0;
+    assert!(matches!(directory.lookup(&address("nobody@corp.test")), Lookup::Account { .. }), "the catch-all");
+    for text in [decide, confirm] {
+        assert_eq!(directory.lookup(&address(text)), Lookup::Unknown, "{text}");
+        let id = directory.new_account_id(0).unwrap().number();
+        for change in [account(id, text), alias(directory.new_alias_id(0).unwrap().number(), text, 1)] {
+            let refusal = apply(&directory, &change).unwrap_err();
+            assert_eq!(refusal, Refusal::AddressReserved(address(text)), "{text}");
+        }
+    }
+}
+
 fn fixture() -> Directory {
     let changes = [
         organisation(),

@@ -363,7 +363,7 @@ fn open(directory: &Directory, sender: &Sender, recipients: &[u8]) -> Vec<Addres
     };
     let is_open = |resolution: &Resolution| match destination(directory, sender, resolution) {
         Destination::Local(access) => access.is_open(),
-        Destination::Foreign => true,
+        Destination::Foreign | Destination::Question => true,
         Destination::Frozen(_) | Destination::Unknown => false,
     };
     let resolutions = recipients.iter().map(resolution).filter(is_open);
@@ -535,6 +535,7 @@ proptest! {
         match answer {
             Ok((_, Standing::Settled)) => prop_assert!(is_for_anyone),
             Ok((_, Standing::Provisional)) => prop_assert!(from.spf_passed),
+            Ok((_, Standing::Alone)) => prop_assert!(false, "a group is no question"),
             Ok((_, Standing::Pending)) => prop_assert!(false, "a pending state reveals the group"),
             Err(key) => prop_assert_eq!(key, "user.unknown"),
         }

@@ -27,6 +27,11 @@ pub enum Actor {
         /// From where.
         client: SocketAddr,
     },
+    /// Whoever answered a one-time address that was mailed to them.
+    Answer {
+        /// From where.
+        client: SocketAddr,
+    },
     /// The server itself, going on with what it had begun.
     Server,
 }

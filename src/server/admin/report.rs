@@ -41,6 +41,15 @@ pub struct TraceDeliveryView {
     pub via: Option<String>,
 }
 
+/// An external target of an owner's forward that has not confirmed that it wants the mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AskedView {
+    /// Its address.
+    pub target: String,
+    /// It was asked; false if it was asked so lately that it is left alone.
+    pub mailed: bool,
+}
+
 /// A record of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {

@@ -24,7 +24,7 @@ pub(super) async fn bdat(
     size: u64,
     last: bool,
 ) -> Result<(State, Reply), End> {
-    if transaction.recipients.is_empty() {
+    if !transaction.is_addressed() {
         discard(session, size).await?;
         let reply = session.error(refusal::order(OrderError::RcptFirst));
         return Ok((State::InTransaction(transaction), reply));

@@ -9,7 +9,7 @@ use crate::proto::smtp::{DataDecoder, Defect, Reply};
 /// DATA. The transaction is over after it, whatever the reply.
 pub(super) async fn data(session: &mut Session, transaction: Box<Transaction>) -> Result<(State, Reply), End> {
     // RFC 5321 §4.1.1.4: 503 or 554, whether none was named or all were refused.
-    if transaction.recipients.is_empty() {
+    if !transaction.is_addressed() {
         let reply = session.error(refusal::order(OrderError::RcptFirst));
         return Ok((State::InTransaction(transaction), reply));
     }

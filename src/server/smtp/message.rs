@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
-use super::{Role, answer, refusal};
+use super::{Role, answer, question, refusal};
 use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, evidence};
 use crate::emailauth::DkimInput;
 use crate::mail::{ForwardPath, ReversePath, Timestamp};
@@ -136,18 +136,17 @@ pub(super) async fn end_of_data(
 async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
     let services = &session.services;
     let from = header_from(incoming.header());
-    let (sender, auth) = settle(session, transaction, dkim, &from).await;
-    let now = services.clock.now();
     let addition = match addition(transaction, &incoming, &from) {
         Ok(addition) => addition,
         Err(reason) => return refuse(session, transaction, &incoming, policy::Verdict::Refuse(reason)),
     };
+    if let Some(answer) = &transaction.answer {
+        return question::answered(session, transaction, answer, incoming).await;
+    }
+    let (sender, auth) = settle(session, transaction, dkim, &from).await;
+    let now = services.clock.now();
     let prefix = trace_of(session, transaction, &incoming, addition, now);
-    let origin = Origin {
-        client: Some(session.connection.peer().ip().to_string()),
-        helo: transaction.greeted.client.to_string(),
-        login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
-    };
+    let origin = origin(session, transaction);
     let standing = match standing(transaction, &sender) {
         Ok(standing) => standing,
         Err(verdict) => return refuse(session, transaction, &incoming, verdict),
@@ -200,6 +199,15 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
     }
 }
 
+/// Where a message comes from.
+pub(super) fn origin(session: &Session, transaction: &Transaction) -> Origin {
+    Origin {
+        client: Some(session.connection.peer().ip().to_string()),
+        helo: transaction.greeted.client.to_string(),
+        login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
+    }
+}
+
 fn refuse(session: &Session, transaction: &Transaction, incoming: &Incoming, verdict: policy::Verdict) -> Reply {
     let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
     session.log_refusal("DATA", &reply, &transaction.sender.reverse_path, None);
@@ -248,7 +256,7 @@ fn standing(transaction: &Transaction, sender: &Sender) -> Result<Standings, pol
         let addressed = recipient.addressed.clone();
         let resolution = Resolution::Local(addressed.clone());
         let refusal = match recipient.standing {
-            Standing::Settled => None,
+            Standing::Settled | Standing::Alone => None,
             Standing::Provisional | Standing::Pending => {
                 match routing::destination(&transaction.directory, sender, &resolution) {
                     Destination::Local(Access::Refused(reason)) => Some(reason),

@@ -16,6 +16,7 @@ mod data;
 mod greeting;
 mod message;
 mod preview;
+mod question;
 mod refusal;
 mod session;
 mod state;
@@ -28,6 +29,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(in crate::server) use preview::{Client, Preview, preview};
+pub(in crate::server) use question::look_up as question_of;
 
 use super::{Services, Shutdown};
 use crate::net::Connection;

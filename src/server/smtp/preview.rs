@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::question::{self, Found, Open};
 use super::{Role, answer, refusal, transaction};
 use crate::directory::Directory;
 use crate::mail::{AccountId, ForwardPath, ReversePath};
@@ -32,12 +33,13 @@ pub(in crate::server) enum Preview {
     Rcpt(Reply, Explanation),
 }
 
-/// What the transaction of `client` would hear.
+/// What the transaction of `client` would hear. `question`: what `to` asks, if it is a one-time address.
 pub(in crate::server) fn preview(
     directory: &Directory,
     client: &Client,
     reverse_path: ReversePath,
     to: &ForwardPath,
+    question: Option<&Found>,
 ) -> Preview {
     let (role, login) = match client {
         Client::Login(account) => (Role::Submission, Some(*account)),
@@ -55,9 +57,31 @@ pub(in crate::server) fn preview(
             Sender::unauthenticated(directory, relay, reverse_path, spf_passed)
         }
     };
-    let explanation = routing::explain(directory, &sender, NO_ADDRESS, to);
+    let explanation = match question {
+        None => routing::explain(directory, &sender, NO_ADDRESS, to),
+        Some(found) => {
+            let destination = question::destination(found, sender.account(), &sender.reverse_path);
+            routing::explain_question(directory, &sender, destination, asks(directory, found))
+        }
+    };
     let refused = explanation.verdict.clone().err().and_then(refusal::verdict);
     Preview::Rcpt(refused.unwrap_or_else(answer::recipient), explanation)
+}
+
+/// What a one-time address asks, in words.
+fn asks(directory: &Directory, found: &Found) -> String {
+    let name =
+        |id: &AccountId| directory.account(*id).map_or_else(|| format!("account {id}"), |a| a.address.to_string());
+    match found {
+        Found::Open(Open::Decide { hold, approver, .. }) => {
+            format!("one-time address: by answering, {} decides about the held message {hold}", name(approver))
+        }
+        Found::Open(Open::Confirm { account, target }) => {
+            format!("one-time address: by answering, {target} confirms that {} may forward mail to it", name(account))
+        }
+        Found::Nothing => "one-time address that asks nothing: forged, expired, or answered already".to_owned(),
+        Found::Unavailable => "one-time address, but what it asks cannot be read now".to_owned(),
+    }
 }
 
 /// No listener of ours has it, so that no address literal is ours.

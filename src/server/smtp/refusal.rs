@@ -44,6 +44,10 @@ fn because(class: u8, reason: Reason) -> Reply {
         Reason::HoldFull => (52, 3, 1, "Hold queue full"),
         Reason::PolicyUnavailable => (51, 3, 0, "Policy temporarily unavailable"),
         Reason::RoutingLoop => (54, 4, 6, "Routing loop"),
+        Reason::AutomaticAnswer => (50, 7, 1, "Automatic replies decide nothing"),
+        Reason::UnclearDecision => (50, 6, 0, "Nothing decided: the first line must say accept or refuse"),
+        Reason::UnclearConsent => (50, 6, 0, "Nothing confirmed: the first line must say confirm"),
+        Reason::AlreadyDecided => (50, 7, 1, "Nothing changed: this has been decided already"),
         Reason::BareLineEnd => (50, 6, 0, "Message has a CR or LF that is not part of CRLF"),
         Reason::Nul => (50, 6, 0, "Message has a NUL octet"),
     };

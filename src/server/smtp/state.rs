@@ -12,6 +12,7 @@ use crate::proto::smtp::{ChunkChecker, Command, Notify};
 use crate::routing::Addressed;
 
 use super::message::Receiving;
+use super::question::Answer;
 
 /// Where a session stands.
 #[derive(Debug)]
@@ -56,6 +57,15 @@ pub(super) struct Transaction {
     pub envelope_id: Option<Box<str>>,
     /// RCPT TO, as accepted.
     pub recipients: Vec<Recipient>,
+    /// RCPT named a one-time address: then the message is an answer, and there are no recipients.
+    pub answer: Option<Answer>,
+}
+
+impl Transaction {
+    /// Some RCPT has been accepted.
+    pub fn is_addressed(&self) -> bool {
+        !self.recipients.is_empty() || self.answer.is_some()
+    }
 }
 
 /// One accepted RCPT.

@@ -1,8 +1,11 @@
 //! Whole sessions over loopback, on the engine in memory.
 
+mod questions;
+
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,12 +26,19 @@ use crate::store::Store;
 use crate::store::engine::faulty::Faulty;
 use crate::store::engine::memory::Memory;
 
+/// A clock that starts at noon and stands still unless it is moved.
 #[derive(Debug)]
-struct Noon;
+struct Noon(AtomicI64);
+
+impl Noon {
+    fn forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
 
 impl Clock for Noon {
     fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_800_000_000)
+        Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -36,6 +46,7 @@ impl Clock for Noon {
 struct World {
     services: Arc<Services>,
     engine: Arc<Faulty>,
+    clock: Arc<Noon>,
     stop: watch::Sender<bool>,
     port: Port,
 }
@@ -46,24 +57,29 @@ const PASSWORD: &str = "open sesame";
 
 impl World {
     async fn new(port: Port) -> Self {
+        Self::of(port, directory()).await
+    }
+
+    async fn of(port: Port, directory: Directory) -> Self {
         let engine = Arc::new(Faulty::new(Arc::new(Memory::default())));
-        let store = Store::open(engine.clone(), Arc::new(Noon), [1, 2, 3]).await.unwrap();
-        for id in [1, 2] {
+        let clock = Arc::new(Noon(AtomicI64::new(1_800_000_000)));
+        let store = Store::open(engine.clone(), clock.clone(), [1, 2, 3]).await.unwrap();
+        for id in 1..=12 {
             store.create_account_folders(AccountId::new(id).unwrap()).await.unwrap();
         }
         let services = Services {
             hostname: crate::mail::Domain::parse("mail.corp.test").unwrap(),
             store,
-            directory: LiveDirectory::new(directory()),
+            directory: LiveDirectory::new(directory),
             authenticator: Authenticator::new().unwrap(),
             // Nobody listens there: no test asks the network.
             email_auth: EmailAuth::new(Dns::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(100)).unwrap()),
             srs: crate::mail::srs::SrsKey::new([7; 32]),
-            clock: Arc::new(Noon),
+            clock: clock.clone(),
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
         };
-        Self { services: Arc::new(services), engine, stop: watch::Sender::new(false), port }
+        Self { services: Arc::new(services), engine, clock, stop: watch::Sender::new(false), port }
     }
 
     /// A client that has read the greeting.
@@ -444,7 +460,7 @@ async fn what_leaves_is_the_form_that_its_recipient_is_to_have() {
     let address = |text| Address::parse(text).unwrap();
     let accounts = vec![AccountId::new(1).unwrap()];
     let members = Members { accounts, external: vec![address("pam@far.test")], ..Members::default() };
-    let group = Group::new(GroupId::new(1).unwrap(), address("list@corp.test"), Noon.now());
+    let group = Group::new(GroupId::new(1).unwrap(), address("list@corp.test"), world.clock.now());
     let group = Group { mode: Mode::Anyone, external_members: true, list_id: true, members, ..group };
     let rule = Rule {
         id: RuleId::new(1).unwrap(),
@@ -464,7 +480,7 @@ async fn what_leaves_is_the_form_that_its_recipient_is_to_have() {
         remark: String::new(),
         valid_from: None,
         valid_until: None,
-        created: Noon.now(),
+        created: world.clock.now(),
     };
     let (with, _) =
         change::apply_all(&world.services.directory.current(), &[Change::PutGroup(group), Change::PutRule(rule)])

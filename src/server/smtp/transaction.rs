@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
-use super::{Role, answer, refusal};
+use super::{Role, answer, question, refusal};
 use crate::directory::{AccountState, Directory, Owner, Step};
 use crate::mail::srs::{self, SrsError};
 use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
@@ -53,6 +53,7 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         declared_size: mail.size,
         envelope_id: mail.envid,
         recipients: Vec::new(),
+        answer: None,
     };
     (State::InTransaction(Box::new(transaction)), answer::reverse_path())
 }
@@ -78,6 +79,9 @@ pub(super) fn submitter(
 pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: Rcpt) -> (State, Reply) {
     // Gather.
     verify_reverse_path(session, &mut transaction).await;
+    if let Some(found) = question::look_up(&session.services, &transaction.directory, &rcpt.forward_path).await {
+        return question::rcpt(session, transaction, rcpt, found);
+    }
     let bounce = bounce(session, &transaction, &rcpt.forward_path).await;
     let directory = &transaction.directory;
     let may_relay = matches!(transaction.sender.origin, Origin::Authenticated { .. } | Origin::TrustedRelay { .. });
@@ -93,7 +97,7 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
         room: room(session, &transaction, &resolution).await,
         count: transaction.recipients.len(),
         limit: recipient_limit(&session.services),
-        others: transaction.recipients.first().map(|_| standing(&transaction)),
+        others: others(&transaction),
     };
 
     // Decide.
@@ -161,10 +165,14 @@ fn managers(directory: &Directory, group: GroupId) -> Option<Resolution> {
     Some(Resolution::Local(Addressed::Account { account: manager.id, detail: None, step: Step::Postmaster }))
 }
 
-/// What the recipients accepted so far depend on, as far as it matters for the next.
-fn standing(transaction: &Transaction) -> Standing {
+/// What the recipients accepted so far depend on, as far as it matters for the next; `None` if there are none.
+pub(super) fn others(transaction: &Transaction) -> Option<Standing> {
+    if transaction.answer.is_some() {
+        return Some(Standing::Alone);
+    }
+    transaction.recipients.first()?;
     let is_pending = transaction.recipients.iter().any(|r| r.standing == Standing::Pending);
-    if is_pending { Standing::Pending } else { Standing::Settled }
+    Some(if is_pending { Standing::Pending } else { Standing::Settled })
 }
 
 /// SPF, at the latest at the first RCPT (policy semantics §3.1). Not asked for clients of this host: what they say of

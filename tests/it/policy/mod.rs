@@ -5,6 +5,7 @@
 //! (cycles, which the API refuses), E16 to E18 and E24 (time passes, or 100,001 members).
 
 mod acme;
+mod answers;
 mod attacks;
 mod audit;
 mod auto_replies;

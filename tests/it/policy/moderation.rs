@@ -8,7 +8,7 @@ use super::replies::{GROUP_DENIED, HOLD_FULL, OK};
 use super::row::{HELD, Outcome, Row, auth, keep, row, run};
 
 /// Dave is asked: a copy in his folder, and a notice.
-fn held(row: Row) -> Row {
+pub fn held(row: Row) -> Row {
     row.rcpt("g-mod", OK).got(&["dave:Approvals"]).generated(1)
 }
 
@@ -20,12 +20,12 @@ fn g_mod(permission: &str, more: &str, moderation: &str) -> String {
     )
 }
 
-fn well(id: &str, outcome: &Outcome) {
+pub fn well(id: &str, outcome: &Outcome) {
     assert!(outcome.faults.is_empty(), "{id}: {:#?}", outcome.faults);
 }
 
 /// The messages that wait.
-fn holds(acme: &Acme) -> Vec<Value> {
+pub fn holds(acme: &Acme) -> Vec<Value> {
     acme.get("/holds")["items"].as_array().cloned().expect("a list")
 }
 
@@ -38,7 +38,7 @@ fn decide(acme: &Acme, how: &str, text: &str) -> (u16, Value) {
 }
 
 /// How often each of these has the message in INBOX.
-fn counts(acme: &mut Acme, nonce: &str, users: &[&str]) -> Vec<usize> {
+pub fn counts(acme: &mut Acme, nonce: &str, users: &[&str]) -> Vec<usize> {
     users.iter().map(|user| acme.find(user, "INBOX", nonce).len()).collect()
 }
 

@@ -369,7 +369,7 @@ pub fn say(smtp: &mut Smtp, command: &str) -> String {
     text(smtp)
 }
 
-fn text(smtp: &mut Smtp) -> String {
+pub fn text(smtp: &mut Smtp) -> String {
     let reply = smtp.reply();
     format!("{} {}", reply.code, reply.lines.join(" | "))
 }

@@ -1,11 +1,12 @@
-//! The messages that this server makes: auto replies, delivery status notifications, notices for approvers, monitor
-//! reports. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
+//! The messages that this server makes: auto replies, delivery status notifications, notices for approvers, requests to
+//! confirm forwards, monitor reports. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
 //! attached originals.
 //!
 //! No value can end its line: control characters are dropped where a field or text is written, whatever came in.
 
 mod approval;
 mod auto_reply;
+mod confirmation;
 mod field;
 mod list_id;
 mod monitor;
@@ -25,6 +26,7 @@ use field::Header;
 
 pub use approval::{Approval, Cause, approval_notice};
 pub use auto_reply::{AutoReply, auto_reply};
+pub use confirmation::{Confirmation, confirmation_request};
 pub use field::{header_field, is_field_name};
 pub use list_id::list_id_field;
 pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};

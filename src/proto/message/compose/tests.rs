@@ -47,6 +47,28 @@ fn assert_well_formed(message: &[u8]) {
 }
 
 #[test]
+fn forwards_are_confirmed_by_answering() {
+    let host = host();
+    let request = confirmation_request(&Confirmation {
+        stamp: stamp(&host, "b1"),
+        to: &address("pam@partner.test"),
+        owner: &address("alice@corp.test"),
+        answer_to: &address("confirm-x@corp.test"),
+        until: Timestamp::from_seconds(1_795_321_164),
+    });
+    assert_well_formed(&request);
+    assert_eq!(value(&request, "Reply-To"), "<confirm-x@corp.test>");
+    assert_eq!(value(&request, "Auto-Submitted"), "auto-generated");
+    assert_eq!(value(&request, "To"), "<pam@partner.test>");
+    let text = String::from_utf8(request).unwrap();
+    for part in
+        ["alice@corp.test asks", "forwarded to you at pam@partner.test", "\"confirm\" in the first line", "do nothing"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
 fn r01_automatic_replies() {
     let host = host();
     let message = auto_reply(&AutoReply {

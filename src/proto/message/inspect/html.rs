@@ -9,13 +9,59 @@ use mail_parser::decoders::html::add_html_token;
 /// Text without tags, comments, scripts and style sheets, with character references decoded. Tags that start a block
 /// separate words, others do not.
 pub(super) fn text(html: &str) -> String {
+    render(html, Blocks::Words)
+}
+
+/// The body as lines, each with whether it is quoted: inside a `blockquote`. Blocks and `br` end lines; how the HTML
+/// itself is broken into lines makes none.
+pub(super) fn lines(html: &str) -> Vec<(String, bool)> {
+    let is_start = |at: &usize| html.get(at + 1..at + 5).is_some_and(|name| name.eq_ignore_ascii_case("body"));
+    let body = memchr::memchr_iter(b'<', html.as_bytes()).find(is_start).and_then(|at| html.get(at..)).unwrap_or(html);
+    let flat: String = body.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut depth = 0usize;
+    let mut lines = Vec::new();
+    for line in render(&flat, Blocks::Lines).split('\n') {
+        match line {
+            QUOTE => depth += 1,
+            UNQUOTE => depth = depth.saturating_sub(1),
+            line => lines.push((line.to_owned(), depth > 0)),
+        }
+    }
+    lines
+}
+
+/// What a tag that starts or ends a block becomes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    /// Space between words.
+    Words,
+    /// The end of a line, and for quotations a line of their own.
+    Lines,
+}
+
+impl Blocks {
+    fn mark(self, name: &str, is_end: bool, out: &mut String) {
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        match self {
+            Self::Lines if is("blockquote") => {
+                out.push('\n');
+                out.push_str(if is_end { UNQUOTE } else { QUOTE });
+                out.push('\n');
+            }
+            Self::Lines if !is("td") && !is("th") => out.push('\n'),
+            Self::Lines | Self::Words => out.push(' '),
+        }
+    }
+}
+
+fn render(html: &str, blocks: Blocks) -> String {
     let mut out = String::with_capacity(html.len() / 2);
     let mut rest = html;
     while let Some((before, tail)) =
         memchr::memchr2(b'<', b'&', rest.as_bytes()).and_then(|at| rest.split_at_checked(at))
     {
         out.push_str(before);
-        rest = if tail.starts_with('&') { reference(tail, &mut out) } else { markup(tail, &mut out) };
+        rest = if tail.starts_with('&') { reference(tail, &mut out) } else { markup(tail, blocks, &mut out) };
     }
     out.push_str(rest);
     out
@@ -41,7 +87,7 @@ pub(super) fn content_ids(html: &str, limit: usize) -> Vec<Vec<u8>> {
 }
 
 /// What stands behind the tag, comment or declaration at the start of `rest`; nothing behind one that never ends.
-fn markup<'a>(rest: &'a str, out: &mut String) -> &'a str {
+fn markup<'a>(rest: &'a str, blocks: Blocks, out: &mut String) -> &'a str {
     if let Some(comment) = rest.strip_prefix("<!--") {
         return after_comment(comment);
     }
@@ -51,7 +97,7 @@ fn markup<'a>(rest: &'a str, out: &mut String) -> &'a str {
         None => (false, inner),
     };
     if named.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return tag(named, is_end, out);
+        return tag(named, is_end, blocks, out);
     }
     if is_end || inner.starts_with(['!', '?']) {
         return behind(inner, '>');
@@ -72,13 +118,13 @@ fn after_comment(comment: &str) -> &str {
 }
 
 /// A tag from its name on.
-fn tag<'a>(named: &'a str, is_end: bool, out: &mut String) -> &'a str {
+fn tag<'a>(named: &'a str, is_end: bool, blocks: Blocks, out: &mut String) -> &'a str {
     let end = named.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(named.len());
     let (name, attributes) = named.split_at_checked(end).unwrap_or((named, ""));
     let rest = after_attributes(attributes);
     let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     if is(BLOCKS) {
-        out.push(' ');
+        blocks.mark(name, is_end, out);
     }
     if !is_end && is(RAW) {
         return after_raw(rest, name);
@@ -158,6 +204,10 @@ fn without_semicolon<'a>(name: &'a str, named: &'a str, tail: &'a str) -> (&'a s
     let legacy = LEGACY.iter().find(|known| name.starts_with(*known));
     legacy.and_then(|known| named.split_at_checked(known.len())).unwrap_or(("", tail))
 }
+
+/// Lines that [`lines`] reads: controls, of which the HTML that is rendered for it has none.
+const QUOTE: &str = "\u{1}";
+const UNQUOTE: &str = "\u{2}";
 
 /// Elements whose content is no markup and not shown.
 const RAW: &[&str] = &["script", "style"];
@@ -253,6 +303,31 @@ mod tests {
         ] {
             assert_eq!(text(html), want, "{html}");
         }
+    }
+
+    #[test]
+    fn html_becomes_lines() {
+        let html = "<html><head><title>Re: x</title></head>\r\n<BODY>ac\r\ncept<br>two<div>On Monday:</div>\
+                    <blockquote type=cite>no<p>x<blockquote>y</blockquote>z</blockquote>three</body>";
+        let lines: Vec<(String, bool)> = lines(html);
+        let shown: Vec<(&str, bool)> = lines
+            .iter()
+            .map(|(line, is_quoted)| (line.trim(), *is_quoted))
+            .filter(|(line, _)| !line.is_empty())
+            .collect();
+        let want = [
+            ("ac  cept", false),
+            ("two", false),
+            ("On Monday:", false),
+            ("no", true),
+            ("x", true),
+            ("y", true),
+            ("z", true),
+            ("three", false),
+        ];
+        assert_eq!(shown, want);
+        assert_eq!(super::lines("plain")[0], ("plain".to_owned(), false));
+        assert!(super::lines("</blockquote>a<blockquote>b").contains(&("a".to_owned(), false)));
     }
 
     #[test]

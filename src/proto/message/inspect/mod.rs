@@ -6,10 +6,13 @@
 //!
 //! Bounded whatever comes: parts and depth by the [`Scanner`], decoded octets by the caller's limit. What lies beyond,
 //! or cannot be read, is not searched and makes the inspection incomplete. Nothing fails.
+//!
+//! [`pieces`] tells what somebody wrote in a reply from what they quote.
 
 mod charset;
 mod html;
 mod parameter;
+mod reply;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +24,8 @@ use super::header::fields;
 use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
 use crate::mail::{Folded, NamePattern, Phrase};
+
+pub use reply::{Piece, pieces};
 
 /// What was found in a message.
 #[derive(Clone, Debug)]

@@ -38,9 +38,10 @@ impl Admin {
             })?),
             None => Client::Host { address: question.client, spf_passed: question.spf == SpfResult::Pass },
         };
+        let asked = smtp::question_of(&self.services, &directory, &question.to).await;
         // A large group takes its time.
         super::blocking(move || {
-            let preview = smtp::preview(&directory, &client, question.reverse_path, &question.to);
+            let preview = smtp::preview(&directory, &client, question.reverse_path, &question.to, asked.as_ref());
             Ok(view(&directory, preview))
         })
         .await

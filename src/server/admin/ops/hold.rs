@@ -123,6 +123,7 @@ fn name_of(actor: Actor) -> String {
         Actor::Unix { uid } => format!("administrator (user {uid})"),
         Actor::Token { client } => format!("administrator (token, from {})", client.ip()),
         Actor::Account { account, client } => format!("account {account}, from {}", client.ip()),
+        Actor::Answer { client } => format!("an answer, from {}", client.ip()),
         Actor::Server => "the server".to_owned(),
     }
 }

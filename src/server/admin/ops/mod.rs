@@ -29,11 +29,10 @@ pub use hold::{HoldFilter, Ruling};
 pub use list::Listed;
 pub use queue::queue_of;
 pub use rule::RuleName;
+pub use settings::FORWARD;
 pub use trace::TraceFilter;
 
 use std::sync::Arc;
-
-use tokio::sync::Mutex;
 
 use super::Actor;
 use super::audit;
@@ -44,21 +43,20 @@ use crate::directory::{Directory, Refusal};
 use crate::mail::{AccountId, Address, GroupId, OrganisationId, Timestamp};
 use crate::server::Services;
 use crate::store::{self, AuditEntry, DirectoryWrite};
+use settings::Unconfirmed;
 
-/// The administrator's hand on the server. One for the process.
+/// The administrator's hand on the server. As many as there are hands: changes take turns.
 #[derive(Debug)]
 pub struct Admin {
     services: Arc<Services>,
     started: Timestamp,
-    /// Held while the directory changes, so that no two changes start from the same version.
-    changing: Mutex<()>,
 }
 
 impl Admin {
     /// For the process that has these services.
     pub fn new(services: Arc<Services>) -> Arc<Self> {
         let started = services.clock.now();
-        Arc::new(Self { services, started, changing: Mutex::new(()) })
+        Arc::new(Self { services, started })
     }
 
     /// The organisation of an address.
@@ -79,20 +77,26 @@ impl Admin {
         P: Fn(&Directory) -> Result<Plan, OpError> + Send + Sync + 'static,
     {
         let admin = self.clone();
-        unhurried(async move { admin.change_locked(actor, action, owner, Arc::new(plan)).await }).await
+        unhurried(async move {
+            let (directory, unconfirmed) = admin.change_in_turn(actor, action, owner, Arc::new(plan)).await?;
+            admin.ask_targets(&directory, unconfirmed).await;
+            Ok(directory)
+        })
+        .await
     }
 
-    async fn change_locked<P>(
+    /// The same with the external targets of forwards that have to be asked for their consent.
+    async fn change_in_turn<P>(
         &self,
         actor: Actor,
         action: &str,
         owner: Option<OrganisationId>,
         plan: Arc<P>,
-    ) -> Result<Arc<Directory>, OpError>
+    ) -> Result<(Arc<Directory>, Vec<Unconfirmed>), OpError>
     where
         P: Fn(&Directory) -> Result<Plan, OpError> + Send + Sync + 'static,
     {
-        let _changing = self.changing.lock().await;
+        let _turn = self.services.directory.turn().await;
         for _ in 0..ATTEMPTS {
             let before = self.services.directory.current();
             let version = before.version();
@@ -111,7 +115,7 @@ impl Admin {
                     self.services.directory.replace(draft.next);
                     let objects = draft.objects;
                     tracing::info!(action, ?actor, ?objects, count = draft.count, "directory changed");
-                    return Ok(self.services.directory.current());
+                    return Ok((self.services.directory.current(), draft.unconfirmed));
                 }
                 Err(store::Error::Conflict) => self.reload().await?,
                 Err(e) => return Err(e.into()),
@@ -174,6 +178,8 @@ struct Draft {
     writes: Vec<RecordWrite>,
     audit: Vec<AuditEntry>,
     new_accounts: Vec<AccountId>,
+    /// Who has to be asked afterwards.
+    unconfirmed: Vec<Unconfirmed>,
     /// For the log.
     objects: Vec<String>,
     count: usize,
@@ -185,10 +191,12 @@ fn draft(before: &Directory, plan: &Plan, now: Timestamp, actor: Actor, action: 
     let owner = |object: &Object| object.organisation(before).or_else(|| object.organisation(&next));
     let owners: Vec<Option<OrganisationId>> = plan.touched.iter().map(owner).collect();
     let everybody: Vec<OrganisationId> = next.organisations().map(|o| o.id).collect();
+    let unconfirmed =
+        plan.touched.iter().flat_map(|object| settings::unconfirmed(before, &next, object, action)).collect();
     let objects = entries.iter().take(LOGGED).map(|e| e.name.clone()).collect();
     let count = entries.len();
     let audit = audit::records(&audit::Record::change(now, actor, action, entries), &owners, &everybody);
-    Ok(Draft { next, writes, audit, new_accounts: plan.new_accounts.clone(), objects, count })
+    Ok(Draft { next, writes, audit, new_accounts: plan.new_accounts.clone(), unconfirmed, objects, count })
 }
 
 /// Runs `operation` to its end whether or not the caller waits for it.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::report::AskedView;
 use super::super::spec::{AccountSpec, Object, Problem};
 use super::super::view::AccountDetail;
 use super::account::account_in;
 use super::{Admin, Plan, not_found};
+use crate::accept::confirmation::{self, Repeat};
 use crate::directory::change::Change;
-use crate::directory::{Account, AdminForward, Directory, ExternalForward, Forward, Target};
-use crate::mail::Address;
+use crate::directory::{Account, AdminForward, Directory, ExternalForward, Forward, ForwardTarget, Target};
+use crate::mail::{AccountId, Address};
 
 impl Admin {
     /// Replaces everything of an account but its id and its password; another address renames it, and what names it
@@ -47,6 +49,95 @@ impl Admin {
         let account = directory.account(id).ok_or_else(|| not_found(format!("account {address}")))?;
         Ok(AccountDetail::of(account, &directory))
     }
+}
+
+/// An external target of an owner's forward that has not confirmed.
+pub(super) type Unconfirmed = (AccountId, Address);
+
+impl Admin {
+    /// Confirms that an external target wants the mail that an owner forwards to it, as it says itself (policy
+    /// semantics §11.1). [`OpError::AlreadyDecided`] if nobody asks any more.
+    pub async fn confirm_forward(
+        self: &Arc<Self>,
+        actor: Actor,
+        account: AccountId,
+        target: Address,
+    ) -> Result<(), OpError> {
+        let owner = self.services.directory.current().account_organisation(account);
+        let changed = self.change(actor, "account.forward-confirmed", owner, move |directory| {
+            let record = directory.account(account).and_then(|old| confirmed(old, &target));
+            let record = record.ok_or(OpError::AlreadyDecided)?;
+            Ok(Plan::one(Change::PutAccount(record), Object::Account(account)))
+        });
+        changed.await.map(drop)
+    }
+
+    /// Asks the external targets of an owner's forward that have not confirmed once more, or `only` one of them; gives
+    /// them with whether they were mailed. For the owner once a day is enough, an administrator may ask at any time.
+    pub async fn ask_again(
+        &self,
+        actor: Actor,
+        address: &Address,
+        only: Option<&Address>,
+    ) -> Result<Vec<AskedView>, OpError> {
+        let directory = self.services.directory.current();
+        let account = account_in(&directory, address)?;
+        let repeat = match actor {
+            Actor::Unix { .. } | Actor::Token { .. } => Repeat::AtOnce,
+            Actor::Account { .. } | Actor::Answer { .. } | Actor::Server => Repeat::Daily,
+        };
+        let desk = self.services.desk();
+        let mut asked = Vec::new();
+        for target in open_targets(account).filter(|target| only.is_none_or(|only| only == *target)) {
+            let is_mailed = confirmation::ask(&desk, &directory, account, target, repeat).await?;
+            asked.push(AskedView { target: target.to_string(), mailed: is_mailed });
+        }
+        Ok(asked)
+    }
+
+    /// Asks those of whom a change has made something. A failure is logged: the change stands, and they can be asked
+    /// again.
+    pub(super) async fn ask_targets(&self, directory: &Directory, unconfirmed: Vec<Unconfirmed>) {
+        let desk = self.services.desk();
+        for (account, target) in unconfirmed {
+            let Some(account) = directory.account(account) else { continue };
+            if let Err(error) = confirmation::ask(&desk, directory, account, &target, Repeat::Daily).await {
+                tracing::error!(account = %account.address, %target, %error, "a forward's target could not be asked");
+            }
+        }
+    }
+}
+
+/// The external targets to ask after a change: those that are new, and all of them if it was about the forward. Nobody
+/// is asked about what the organisation does not allow anyway.
+pub(super) fn unconfirmed(before: &Directory, after: &Directory, object: &Object, action: &str) -> Vec<Unconfirmed> {
+    let Object::Account(id) = object else { return Vec::new() };
+    let Some(account) = after.account(*id).filter(|account| account.state.is_present()) else { return Vec::new() };
+    let organisation = after.account_organisation(*id).and_then(|organisation| after.organisation(organisation));
+    if organisation.is_none_or(|o| o.external_forward != ExternalForward::Allow) {
+        return Vec::new();
+    }
+    let old: Vec<&Address> = before.account(*id).map(|old| open_targets(old).collect()).unwrap_or_default();
+    let is_asked = |target: &&Address| action == FORWARD || !old.contains(target);
+    open_targets(account).filter(is_asked).map(|target| (*id, target.clone())).collect()
+}
+
+/// The external targets of the owner's forward that have not confirmed.
+fn open_targets(account: &Account) -> impl Iterator<Item = &Address> {
+    let targets = account.settings().forward.iter().flat_map(|forward| &forward.targets);
+    targets.filter(|target| !target.confirmed).filter_map(|target| match &target.to {
+        Target::External(address) => Some(address),
+        Target::Account(_) | Target::Group(_) => None,
+    })
+}
+
+/// The account with this target confirmed; `None` if it is no target, or is confirmed already.
+fn confirmed(old: &Account, to: &Address) -> Option<Account> {
+    let mut settings = old.settings().clone();
+    let targets = &mut settings.forward.as_mut()?.targets;
+    let is_it = |target: &&mut ForwardTarget| !target.confirmed && target.to == Target::External(to.clone());
+    targets.iter_mut().find(is_it)?.confirmed = true;
+    Some(old.clone().with_settings(settings))
 }
 
 /// The record for a shape, with what the organisation says of forwards to the outside (policy semantics §11.1).
@@ -101,3 +192,6 @@ fn forward_targets(forward: &Forward) -> Vec<&Target> {
 fn admin_targets(forward: &AdminForward) -> Vec<&Target> {
     forward.targets.iter().collect()
 }
+
+/// The action that sets an owner's forward, as the audit log names it.
+pub const FORWARD: &str = "account.forward";

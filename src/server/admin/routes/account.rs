@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::super::Actor;
 use super::super::error::OpError;
-use super::super::ops::{AccountFilter, Admin, NewAccount};
+use super::super::ops::{AccountFilter, Admin, FORWARD as SET_FORWARD, NewAccount};
+use super::super::report::AskedView;
 use super::super::request::{AddressInPath, Body, InQuery, Shaped};
 use super::super::spec::{
     AccountSpec, AdminForwardSpec, AutoReplySpec, BlockedSpec, ForwardSpec, GrantSpec, Octets, ScopeSpec,
@@ -25,6 +26,7 @@ use crate::mail::Domain;
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/accounts/{address}";
     const FORWARD: &str = "/accounts/{address}/forward";
+    const ASK: &str = "/accounts/{address}/forward/ask";
     const ADMIN_FORWARD: &str = "/accounts/{address}/admin-forward";
     const VACATION: &str = "/accounts/{address}/vacation";
     const ADMIN_REPLY: &str = "/accounts/{address}/admin-reply";
@@ -68,6 +70,9 @@ pub(super) fn routes() -> Vec<Route> {
             .takes::<ForwardSpec>()
             .shows::<AccountSpec>(),
         Route::new("DELETE", FORWARD, "End the owner's forward", clear::<ForwardSpec>()),
+        Route::new("POST", ASK, "Ask the forward's targets that have not confirmed once more", post(ask_targets))
+            .takes::<AskTargets>()
+            .lists::<AskedView>(),
         Route::new("PUT", ADMIN_FORWARD, "Set an admin's forward", set::<AdminForwardSpec>())
             .takes::<AdminForwardSpec>()
             .shows::<AccountSpec>(),
@@ -104,7 +109,7 @@ trait OptionalPart: Part {
 }
 
 macro_rules! part {
-    ($part:ty, $action:literal, |$self:ident, $shape:ident| $set:expr $(, clear $field:ident)?) => {
+    ($part:ty, $action:expr, |$self:ident, $shape:ident| $set:expr $(, clear $field:ident)?) => {
         impl Part for $part {
             const ACTION: &'static str = $action;
 
@@ -183,7 +188,7 @@ part!(Quota, "account.quota", |self, shape| {
     shape.max_message = self.max_message.unwrap_or(shape.max_message);
 });
 
-part!(ForwardSpec, "account.forward", |self, shape| shape.forward = Some(self), clear forward);
+part!(ForwardSpec, SET_FORWARD, |self, shape| shape.forward = Some(self), clear forward);
 part!(AdminForwardSpec, "account.admin-forward", |self, shape| shape.admin_forward = Some(self), clear admin_forward);
 
 /// The owner's auto reply.
@@ -340,6 +345,24 @@ async fn remove_account(
 ) -> Answer<StatusCode> {
     admin.remove_account(actor, address).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whom to ask once more.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AskTargets {
+    /// Only this one; all that have not confirmed without it.
+    target: Option<String>,
+}
+
+async fn ask_targets(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    AddressInPath(address): AddressInPath,
+    Body(body): Body<AskTargets>,
+) -> Answer<Json<Page<AskedView>>> {
+    let target = body.target.map(|text| address_in("target", &text)).transpose()?;
+    Ok(Json(Page { items: admin.ask_again(actor, &address, target.as_ref()).await?, next: None }))
 }
 
 /// Accounts in one change.
