@@ -41,7 +41,7 @@ pub use queue::{NewQueueItem, QueueItem, QueueKind, QueueList};
 pub use reader::{Changes, Message, Reader};
 pub use record::{DeliveryRow, DeliveryState, Usage};
 pub use state::{StateKey, short_hash};
-pub use trace::{TraceDelivery, TraceQuery, TraceRow, TraceWrite};
+pub use trace::{TraceDelivery, TraceParty, TraceQuery, TraceRow, TraceWrite};
 pub use watch::Watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
