@@ -5,6 +5,7 @@
 //! (cycles, which the API refuses), E16 to E18 and E24 (time passes, or 100,001 members).
 
 mod acme;
+mod administration;
 mod attacks;
 mod audit;
 mod auto_replies;
@@ -16,6 +17,7 @@ mod mail_rules;
 mod moderation;
 mod nested_groups;
 mod ownership;
+mod person;
 mod replies;
 mod row;
 mod single_copy;
