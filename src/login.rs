@@ -5,6 +5,10 @@
 //! its key is drawn at start and never leaves memory. A wrong password costs an Argon2id run whether or not the
 //! account exists. When too many logins wait for a processor, further ones fail as [`LoginFailure::Unavailable`].
 
+mod attempts;
+
+pub use attempts::{Attempts, LOGIN, Limit};
+
 use std::fmt;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

@@ -217,6 +217,7 @@ async fn events(desk: &Desk, message: BlobId) -> Vec<Value> {
         sender: None,
         recipient: None,
         account: None,
+        party: None,
         message_id: None,
         from: Timestamp::from_millis(0),
         to: Timestamp::from_millis(i64::MAX),

@@ -1,6 +1,7 @@
 //! Decisions: facts to verdicts. Each file is one question with its `Facts` and its `decide`; what could not be learned
 //! is a variant of the facts, and no error ever grants something (policy semantics §19).
 
+pub mod administration;
 pub mod answer;
 pub mod auto_reply;
 pub mod group;

@@ -1,6 +1,7 @@
 //! The wire: bytes to values and back, for each protocol. Pure: no sockets, no session state, no decisions.
 
 pub mod authres;
+pub mod basic;
 pub mod imap;
 pub mod message;
 pub mod sasl;

@@ -46,7 +46,7 @@ pub use reader::{Changes, Message, Reader, Rest};
 pub use record::{DeliveryRow, DeliveryState, Usage};
 pub use rule_set::{RuleSet, RuleSetId};
 pub use state::{StateKey, short_hash};
-pub use trace::{TraceDelivery, TraceQuery, TraceRow, TraceWrite};
+pub use trace::{TraceDelivery, TraceParty, TraceQuery, TraceRow, TraceWrite};
 pub use watch::Watch;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -33,6 +33,8 @@ pub struct TraceQuery {
     pub account: Option<AccountId>,
     /// The Message-ID.
     pub message_id: Option<String>,
+    /// Only messages of this party.
+    pub party: Option<TraceParty>,
     /// Accepted at this time or later …
     pub from: Timestamp,
     /// … and before this.
@@ -43,6 +45,15 @@ pub struct TraceQuery {
     pub limit: usize,
     /// At most so many deliveries of each, and never more than 1,000.
     pub deliveries: usize,
+}
+
+/// Whose messages: those that an account has, monitors' copies apart, and those with one of these senders.
+#[derive(Clone, Debug)]
+pub struct TraceParty {
+    /// To whom they were delivered …
+    pub account: AccountId,
+    /// … or who they say they are from.
+    pub senders: Vec<String>,
 }
 
 /// A message that was found.
@@ -165,6 +176,8 @@ enum Source {
     Account(AccountId),
     /// Either.
     Recipient(TraceTerm, AccountId),
+    /// One of the terms, or the account's own copy.
+    Party(Vec<TraceTerm>, AccountId),
     /// All of the time.
     Time,
 }
@@ -172,7 +185,14 @@ enum Source {
 impl<'a> Search<'a> {
     fn new(reader: &'a Reader<'a>, query: &TraceQuery, matches: &'a dyn Fn(&[u8]) -> bool) -> Self {
         let term = |kind, text: &Option<String>| text.as_deref().map(|text| record::trace_term(kind, text));
+        let party = query
+            .party
+            .as_ref()
+            .map(|party| party.senders.iter().map(|text| record::trace_term(SENDER, text)).collect::<Vec<_>>());
+        let party = || Some(Source::Party(party.clone()?, query.party.as_ref()?.account));
         let mut sources = Vec::new();
+        // First, so that a party reads its own rows and no others.
+        sources.extend(party());
         sources.extend(query.id.map(Source::One));
         sources.extend(term(MESSAGE_ID, &query.message_id).map(Source::Term));
         sources.extend(match (term(RECIPIENT, &query.recipient), query.account) {
@@ -182,6 +202,8 @@ impl<'a> Search<'a> {
             (None, None) => None,
         });
         sources.extend(term(SENDER, &query.sender).map(Source::Term));
+        // Again, to be looked up: its rows are of monitors' copies too.
+        sources.extend(party());
         if sources.is_empty() {
             sources.push(Source::Time);
         }
@@ -225,6 +247,16 @@ impl<'a> Search<'a> {
                 both.truncate(PAGE);
                 Ok(both)
             }
+            Source::Party(terms, account) => {
+                let mut all = self.keys(key::delivery_range(*account, bounds), key::parse_delivery)?;
+                for term in terms {
+                    all.extend(self.keys(key::trace_index_range(*term, bounds), key::parse_trace_index)?);
+                }
+                all.sort_unstable_by(|a, b| b.cmp(a));
+                all.dedup();
+                all.truncate(PAGE);
+                Ok(all)
+            }
             Source::Time => self.times(bounds),
         }
     }
@@ -262,6 +294,13 @@ impl<'a> Search<'a> {
                 Source::Account(account) => self.is_delivered(*account, id)?,
                 Source::Recipient(term, account) => {
                     self.has(key::trace_index(*term, id))? || self.is_delivered(*account, id)?
+                }
+                Source::Party(terms, account) => {
+                    let mut is_theirs = self.has(key::delivery(*account, id, Origin::Ordinary))?;
+                    for term in terms {
+                        is_theirs = is_theirs || self.has(key::trace_index(*term, id))?;
+                    }
+                    is_theirs
                 }
                 Source::Time => true,
             };

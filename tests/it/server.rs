@@ -24,6 +24,7 @@ const LISTENERS: &[(&str, &str)] = &[
     ("submissions", "implicit"),
     ("imap", "starttls"),
     ("imaps", "implicit"),
+    ("admin", "none"),
 ];
 
 pub struct Server {

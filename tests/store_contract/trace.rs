@@ -2,7 +2,7 @@
 
 use super::*;
 use posthouse::mail::BlobId;
-use posthouse::store::TraceQuery;
+use posthouse::store::{TraceParty, TraceQuery};
 
 pub fn all() -> TraceQuery {
     TraceQuery {
@@ -11,6 +11,7 @@ pub fn all() -> TraceQuery {
         recipient: None,
         account: None,
         message_id: None,
+        party: None,
         from: Timestamp::from_millis(0),
         to: Timestamp::from_millis(i64::MAX),
         after: None,
@@ -27,6 +28,10 @@ pub fn query(change: impl FnOnce(&mut TraceQuery)) -> TraceQuery {
 
 pub async fn ids(store: &Store, query: TraceQuery) -> Vec<BlobId> {
     store.traces(query, |_| true).await.unwrap().into_iter().map(|row| row.id).collect()
+}
+
+fn party(number: u32, sender: &str) -> Option<TraceParty> {
+    Some(TraceParty { account: account(number), senders: vec![sender.to_owned()] })
 }
 
 async fn accepted(store: &Store, number: u32, sender: &str, recipient: &str) -> BlobId {
@@ -81,6 +86,16 @@ async fn messages_are_found_by_each_term_newest_first() {
             ("time", Box::new(move |q| (q.from, q.to) = (minutes(1), minutes(3))), &[2, 1]),
             ("sender and time", Box::new(move |q| (q.sender, q.to) = (text("ann@a.test"), minutes(1))), &[0]),
             ("limit", Box::new(|q| q.limit = 2), &[3, 2]),
+            ("received", Box::new(move |q| q.party = party(3, "")), &[2]),
+            ("received or sent", Box::new(move |q| q.party = party(2, "BEN@b.test")), &[2, 1]),
+            ("sent, refused too", Box::new(move |q| q.party = party(3, "ann@a.test")), &[3, 2, 1, 0]),
+            (
+                "received or sent, by a sender",
+                Box::new(move |q| (q.party, q.sender) = (party(2, "ben@b.test"), text("ann@a.test"))),
+                &[1],
+            ),
+            ("another's", Box::new(move |q| (q.party, q.sender) = (party(2, ""), text("ben@b.test"))), &[]),
+            ("a page of one's own", Box::new(move |q| (q.party, q.limit) = (party(3, "ann@a.test"), 2)), &[3, 2]),
             ("nobody", Box::new(move |q| q.sender = text("nobody@a.test")), &[]),
         ];
         for (name, change, wanted) in rows {

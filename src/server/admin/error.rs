@@ -3,6 +3,8 @@
 //! The body is `{"error": {"key": …, "message": …, "field": …}}`; scripts act on `key`, which never changes its
 //! meaning. Causes within the server are in the log, not in the answer.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,6 +30,12 @@ pub enum OpError {
         /// What is wrong with it.
         message: String,
     },
+    /// Whoever asks may not do that (policy semantics §1, §16). Nothing is told of the object, not even whether it is.
+    #[error("not permitted")]
+    Forbidden,
+    /// Whoever asks was refused too often in too little time.
+    #[error("too many refused requests, try again later")]
+    TooMany(Duration),
     /// Somebody else was first.
     #[error("already decided")]
     AlreadyDecided,
@@ -59,7 +67,9 @@ impl OpError {
                 Some(refusal_key(refusal))
             }
             Self::Shape(problems) => forbidden(problems),
+            Self::Forbidden => Some(FORBIDDEN_KEY),
             Self::Refused(_)
+            | Self::TooMany(_)
             | Self::Invalid { .. }
             | Self::AlreadyDecided
             | Self::File(_)
@@ -82,6 +92,9 @@ fn forbidden(problems: &[Problem]) -> Option<&'static str> {
     FORBIDDEN.into_iter().find(|key| problems.iter().any(|p| p.key == *key))
 }
 
+/// The key of what whoever asks may not do.
+const FORBIDDEN_KEY: &str = "forbidden";
+
 /// Keys of problems that are a matter of permission.
 const FORBIDDEN: [&str; 2] = ["inherit_needs_authority", "external_forward"];
 
@@ -92,8 +105,14 @@ pub enum RequestError {
     NoSuchPath,
     /// The path has other methods.
     Method,
-    /// No token, or another one.
+    /// No credentials, or wrong ones; which, is not told.
     Unauthorized,
+    /// The right password of an account that is frozen (policy semantics §17, check 8).
+    Disabled,
+    /// Too many failed logins (policy semantics §17, check 3).
+    Locked(Duration),
+    /// Logins cannot be checked now.
+    Unavailable,
     /// A body that is not declared as what this path takes.
     MediaType(String),
     /// A body over the limit.
@@ -113,6 +132,7 @@ pub enum RequestError {
 pub struct ApiError {
     status: StatusCode,
     error: ErrorBody,
+    retry_after: Option<Duration>,
 }
 
 /// What a client reads of an error.
@@ -142,6 +162,10 @@ impl From<OpError> for ApiError {
         let (status, key, field) = match error {
             OpError::Refused(refusal) => refused(&refusal),
             OpError::Invalid { field, .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", Some(field)),
+            OpError::Forbidden => (StatusCode::FORBIDDEN, FORBIDDEN_KEY, None),
+            OpError::TooMany(time) => {
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", message, None).retry_after(time);
+            }
             OpError::AlreadyDecided => (StatusCode::CONFLICT, "already_decided", None),
             OpError::Shape(problems) => {
                 let (status, key) = match forbidden(&problems) {
@@ -167,7 +191,15 @@ impl From<RequestError> for ApiError {
             RequestError::Method => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed here".to_owned())
             }
-            RequestError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "bearer token needed".to_owned()),
+            RequestError::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "address and password, or bearer token, needed".to_owned())
+            }
+            RequestError::Disabled => (StatusCode::FORBIDDEN, "auth.disabled", "account disabled".to_owned()),
+            RequestError::Locked(time) => {
+                let message = "too many failed logins, try again later".to_owned();
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, "auth.locked", message, None).retry_after(time);
+            }
+            RequestError::Unavailable => return OpError::Unavailable.into(),
             RequestError::MediaType(wanted) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", format!("body must be {wanted}"))
             }
@@ -184,8 +216,15 @@ impl From<RequestError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(ErrorAnswer { error: self.error })).into_response();
+        let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // RFC 7617 §2.1, RFC 6750 §3
+            for challenge in ["Basic realm=\"posthouse\", charset=\"UTF-8\"", "Bearer"] {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+        if let Some(time) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(time.as_secs().saturating_add(1)));
         }
         response
     }
@@ -194,7 +233,13 @@ impl IntoResponse for ApiError {
 impl ApiError {
     fn new(status: StatusCode, key: &str, message: String, field: Option<&str>) -> Self {
         let (key, field, problems) = (key.to_owned(), field.map(str::to_owned), Vec::new());
-        Self { status, error: ErrorBody { key, message, field, problems } }
+        Self { status, error: ErrorBody { key, message, field, problems }, retry_after: None }
+    }
+
+    /// When it is worth to try again (RFC 9110 §10.2.3).
+    fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
     }
 
     /// The first problem's field is the error's.

@@ -1,6 +1,7 @@
 //! Serving the API: connections on the Unix socket and on TCP, bounded in number and time.
 //!
-//! The Unix socket takes the user the server runs as, and root, by the kernel's word; TCP takes who has the token.
+//! The Unix socket takes the user the server runs as, and root, by the kernel's word; TCP takes whoever connects, and
+//! each request then says by its credentials who asks.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +15,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::Service;
 
+use super::visitor::Visitor;
 use super::{Actor, Admin, Token, router};
 use crate::server::Shutdown;
 
@@ -56,7 +57,7 @@ pub async fn serve_unix(listener: UnixListener, admin: Arc<Admin>, shutdown: Shu
         match accepted.and_then(|(stream, _)| Ok((peer(&stream)?, stream))) {
             Ok((uid, stream)) if uid == ours || uid == 0 => {
                 let actor = Actor::Unix { uid };
-                connections.serve(stream, router.clone(), move |_| Some(actor));
+                connections.serve(stream, router.clone(), actor);
             }
             Ok((uid, _)) => tracing::warn!(uid, "admin connection of another user refused"),
             Err(error) => connections.failed(&error).await,
@@ -65,18 +66,14 @@ pub async fn serve_unix(listener: UnixListener, admin: Arc<Admin>, shutdown: Shu
     connections.finish().await;
 }
 
-/// Serves the API on TCP, to requests with the bearer token, until the server stops.
+/// Serves the API on TCP, to requests with the bearer token or an account's credentials, until the server stops.
 pub async fn serve_tcp(listener: TcpListener, token: Token, admin: Arc<Admin>, shutdown: Shutdown) {
     let router = router(admin);
     let mut connections = Connections::new(shutdown);
     while let Some(accepted) = connections.next(listener.accept()).await {
         match accepted {
             Ok((stream, client)) => {
-                let token = token.clone();
-                connections.serve(stream, router.clone(), move |request| {
-                    let field = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-                    token.is_in(field).then_some(Actor::Token { client })
-                });
+                connections.serve(stream, router.clone(), Visitor { token: token.clone(), client });
             }
             Err(error) => connections.failed(&error).await,
         }
@@ -111,19 +108,17 @@ impl Connections {
         }
     }
 
-    fn serve<S>(
-        &mut self,
-        stream: S,
-        router: Router,
-        actor: impl Fn(&Request<Incoming>) -> Option<Actor> + Send + Sync + 'static,
-    ) where
+    /// Serves a connection; `who` is what is known of whoever connects, put into each of its requests.
+    fn serve<S, W>(&mut self, stream: S, router: Router, who: W)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        W: Clone + Send + Sync + 'static,
     {
         let Ok(place) = self.places.clone().try_acquire_owned() else { return };
         let shutdown = self.shutdown.clone();
         self.running.spawn(async move {
             let _place = place;
-            connection(stream, router, actor, shutdown).await;
+            connection(stream, router, who, shutdown).await;
         });
     }
 
@@ -140,18 +135,13 @@ impl Connections {
     }
 }
 
-async fn connection<S>(
-    stream: S,
-    router: Router,
-    actor: impl Fn(&Request<Incoming>) -> Option<Actor>,
-    mut shutdown: Shutdown,
-) where
+async fn connection<S, W>(stream: S, router: Router, who: W, mut shutdown: Shutdown)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    W: Clone + Send + Sync + 'static,
 {
     let service = service_fn(|mut request: Request<Incoming>| {
-        if let Some(actor) = actor(&request) {
-            request.extensions_mut().insert(actor);
-        }
+        request.extensions_mut().insert(who.clone());
         let answer = router.clone().call(request.map(Body::new));
         async move { answer.await as Result<Response, Infallible> }
     });

@@ -104,8 +104,9 @@ pub struct GroupView {
     pub hidden: bool,
     /// What is held for approval.
     pub moderation: Moderated,
-    /// Entries, a department or group counted as one.
-    pub members: usize,
+    /// Entries, a department or group counted as one; left out for whoever may not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<usize>,
     /// RFC 3339, UTC.
     pub created: String,
 }
@@ -207,6 +208,12 @@ impl AccountView {
 }
 
 impl AccountDetail {
+    /// What the owner may know of it: a concealed forward is not (policy semantics §11.1).
+    pub fn for_owner(mut self) -> Self {
+        self.shape.admin_forward = self.shape.admin_forward.filter(|forward| !forward.concealed);
+        self
+    }
+
     /// An account's view with everything.
     pub fn of(account: &Account, directory: &Directory) -> Self {
         Self {
@@ -219,8 +226,8 @@ impl AccountDetail {
 }
 
 impl GroupView {
-    /// A group's view.
-    pub fn of(group: &Group) -> Self {
+    /// A group's view, with or without how many are in it.
+    pub fn of(group: &Group, with_members: bool) -> Self {
         let members = &group.members;
         let lists = [members.accounts.len(), members.departments.len(), members.groups.len(), members.external.len()];
         Self {
@@ -230,7 +237,7 @@ impl GroupView {
             permission: group.mode,
             hidden: group.hidden,
             moderation: group.moderation.when,
-            members: lists.iter().sum(),
+            members: with_members.then(|| lists.iter().sum()),
             created: rfc3339(group.created),
         }
     }

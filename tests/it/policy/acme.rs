@@ -15,6 +15,8 @@ use super::super::server::{PASSWORD, Server};
 use super::super::smtp::Smtp;
 use super::super::wire::Wire;
 
+use super::person::{self, Answer};
+
 /// The fixture as it is written.
 pub const FIXTURE: &str = include_str!("../../fixtures/acme.toml");
 
@@ -64,6 +66,11 @@ impl Acme {
         let (status, answer) = self.api("GET", path, "");
         assert_eq!(status, 200, "{path}: {answer}");
         answer
+    }
+
+    /// One request of an account over TCP.
+    pub fn as_account(&self, user: &str, method: &str, path: &str, body: &str) -> Answer {
+        person::request(self.server.address("admin"), &person::basic(user), method, path, body)
     }
 
     fn call(&self, method: &str, path: &str, media_type: &str, body: &str) -> (u16, Value) {

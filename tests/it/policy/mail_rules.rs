@@ -1,7 +1,8 @@
 //! T11: mail rules.
 //!
 //! Left to other tests: W21 to W31 (conditions on content: `routing::rules` and `proto::message::inspect`), W38 (W02 is
-//! the same event), W40 and W41 (`forms`), W45 and W48 (beside this table below), W58, W66 and W67 (time, faults).
+//! the same event), W40 and W41 (`forms`), W45 (`administration`), W48 (beside this table below), W58, W66 and W67 (time,
+//! faults).
 
 use super::acme::Acme;
 use super::replies::{OK, RULE_REJECT};

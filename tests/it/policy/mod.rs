@@ -5,6 +5,7 @@
 //! (cycles, which the API refuses), E16 to E18 and E24 (time passes, or 100,001 members).
 
 mod acme;
+mod administration;
 mod answers;
 mod attacks;
 mod audit;
@@ -19,6 +20,7 @@ mod mail_rules;
 mod moderation;
 mod nested_groups;
 mod ownership;
+mod person;
 mod replies;
 mod row;
 mod single_copy;

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::{self, Reach};
 use super::super::spec::{AccountSpec, Object};
 use super::super::view::{AccountDetail, AccountView, Page};
 use super::list::Listed;
@@ -68,7 +69,14 @@ impl Admin {
         // Refused before hashing, which takes 20 ms for each.
         let blank = vec![None; accounts.len()];
         let current = self.services.directory.current();
+        let reach = Reach::of(&current, actor);
+        if let Err(error) = accounts.iter().try_for_each(|a| reach.admits(&current, &a.address)) {
+            return Err(self.refused(actor, "account.add", None, error).await);
+        }
         let plan = plan_accounts(&current, &accounts, &blank, created)?;
+        if let Err(error) = permission::fence(&current, actor, &plan.changes) {
+            return Err(self.refused(actor, "account.add", None, error).await);
+        }
         change::apply_all(&current, &plan.changes)?;
 
         let credentials = hash_each(accounts.iter().map(|a| a.password.clone()).collect()).await?;
@@ -81,24 +89,26 @@ impl Admin {
     }
 
     /// A part of the accounts, by id; all or those that a filter lets through.
-    pub fn accounts(&self, filter: &AccountFilter, listed: Listed) -> Result<Page<AccountView>, OpError> {
+    pub fn accounts(&self, actor: Actor, filter: &AccountFilter, listed: Listed) -> Result<Page<AccountView>, OpError> {
         let directory = self.services.directory.current();
+        let reach = Reach::of(&directory, actor);
         let department = match &filter.department {
-            Some(path) => Some(department_in(&directory, None, path)?.id),
+            Some(path) => Some(department_in(&directory, reach, None, path)?.id),
             None => None,
         };
         let wanted = directory.accounts().filter(|a| {
             filter.domain.as_ref().is_none_or(|d| a.address.domain() == Some(d))
                 && filter.state.is_none_or(|state| a.state == state)
                 && department.is_none_or(|id| a.departments.contains(&id))
+                && reach.covers_address(&directory, &a.address)
         });
         Ok(listed.page(wanted.map(|a| (a.id.number(), AccountView::of(a)))))
     }
 
     /// One account, by its primary address.
-    pub fn account(&self, address: &Address) -> Result<AccountDetail, OpError> {
+    pub fn account(&self, actor: Actor, address: &Address) -> Result<AccountDetail, OpError> {
         let directory = self.services.directory.current();
-        account_in(&directory, address).map(|account| AccountDetail::of(account, &directory))
+        account_in(&directory, address).map(|account| detail(account, &directory, actor))
     }
 
     /// Sets a password; it counts from the next login on.
@@ -180,6 +190,15 @@ impl Admin {
             }
         }
         Ok(())
+    }
+}
+
+/// The account as the actor may see it.
+pub(super) fn detail(account: &Account, directory: &Directory, actor: Actor) -> AccountDetail {
+    let whole = AccountDetail::of(account, directory);
+    match Reach::of(directory, actor) {
+        Reach::Everything | Reach::Organisation(_) => whole,
+        Reach::Person(..) | Reach::Nothing => whole.for_owner(),
     }
 }
 

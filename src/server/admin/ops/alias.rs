@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::spec::{AliasSpec, Object};
 use super::super::view::{AliasView, Page};
 use super::account::account_in;
 use super::list::Listed;
+use super::permit::admit;
 use super::{Admin, Plan, not_found, used_up};
 use crate::directory::change::Change;
 use crate::directory::{Alias, Directory};
@@ -25,6 +27,9 @@ impl Admin {
         let wanted = address.clone();
         let directory = self
             .change(actor, "alias.add", self.owner(&address), move |directory| {
+                let reach = Reach::of(directory, actor);
+                reach.admits(directory, &wanted)?;
+                reach.admits(directory, &account)?;
                 let account = account_in(directory, &account)?.id;
                 let id = directory.new_alias_id(0).ok_or_else(used_up)?;
                 let alias = Alias { id, address: wanted.clone(), account, enabled };
@@ -35,10 +40,16 @@ impl Admin {
     }
 
     /// A part of the aliases, by id; all or one account's.
-    pub fn aliases(&self, account: Option<&Address>, listed: Listed) -> Result<Page<AliasView>, OpError> {
+    pub fn aliases(&self, actor: Actor, account: Option<&Address>, listed: Listed) -> Result<Page<AliasView>, OpError> {
         let directory = self.services.directory.current();
-        let owner = account.map(|a| account_in(&directory, a).map(|a| a.id)).transpose()?;
+        let reach = Reach::of(&directory, actor);
+        let own = |a: &Address| match reach.covers_address(&directory, a) {
+            true => account_in(&directory, a).map(|a| a.id),
+            false => Err(not_found(format!("account {a}"))),
+        };
+        let owner = account.map(own).transpose()?;
         let wanted = directory.aliases().filter(|a| owner.is_none_or(|id| a.account == id));
+        let wanted = wanted.filter(|a| reach.covers_address(&directory, &a.address));
         Ok(listed.page(wanted.filter_map(|a| Some((a.id.number(), AliasView::of(a, &directory)?)))))
     }
 
@@ -58,6 +69,7 @@ impl Admin {
         let directory = self
             .change(actor, "alias.put", self.owner(&address), move |directory| {
                 let old = alias_in(directory, &wanted)?;
+                admit(directory, actor, &spec.address)?;
                 let mut record = spec.resolve(directory, old.id).map_err(OpError::Shape)?;
                 if record.address != old.address {
                     let message = "an alias keeps its address; add another one".to_owned();

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::Actor;
 use super::super::audit::Record;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::report::{AuditCheckView, AuditView};
 use super::super::view::{Page, rfc3339};
 use super::organisation::one_organisation;
@@ -15,11 +17,12 @@ impl Admin {
     /// Records of an organisation's log, newest first; those before the number `before`.
     pub async fn audit(
         &self,
+        actor: Actor,
         organisation: Option<&str>,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Page<AuditView, u64>, OpError> {
-        let organisation = self.organisation_named(organisation)?.id;
+        let organisation = self.organisation_named(actor, organisation)?.id;
         let order = AuditOrder::NewestFirst(before.unwrap_or(u64::MAX));
         let records = self.services.store.audit(organisation, order, limit).await?;
         let next = records.last().filter(|_| records.len() >= limit).map(|r| r.sequence).filter(|n| *n > 1);
@@ -27,8 +30,8 @@ impl Admin {
     }
 
     /// Proves an organisation's log; reads all of it.
-    pub async fn verify_audit(&self, organisation: Option<&str>) -> Result<AuditCheckView, OpError> {
-        let organisation = self.organisation_named(organisation)?;
+    pub async fn verify_audit(&self, actor: Actor, organisation: Option<&str>) -> Result<AuditCheckView, OpError> {
+        let organisation = self.organisation_named(actor, organisation)?;
         let (records, first_bad) = match self.services.store.verify_audit(organisation.id).await? {
             AuditVerdict::Intact(records) => (Some(records), None),
             AuditVerdict::Broken(first_bad) => (None, Some(first_bad)),
@@ -36,10 +39,10 @@ impl Admin {
         Ok(AuditCheckView { organisation: organisation.name.clone(), intact: first_bad.is_none(), records, first_bad })
     }
 
-    /// The organisation of this name; without a name the only one there is.
-    pub(super) fn organisation_named(&self, name: Option<&str>) -> Result<Arc<Organisation>, OpError> {
+    /// The organisation of this name; without a name the actor's, or the only one there is.
+    pub(super) fn organisation_named(&self, actor: Actor, name: Option<&str>) -> Result<Arc<Organisation>, OpError> {
         let directory = self.services.directory.current();
-        let id = one_organisation(&directory, name)?;
+        let id = one_organisation(&directory, Reach::of(&directory, actor), name)?;
         directory.organisation(id).cloned().ok_or_else(|| not_found("organisation"))
     }
 }

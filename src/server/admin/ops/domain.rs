@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::spec::{DomainSpec, Object};
 use super::super::view::{DomainDetail, DomainView};
 use super::{Admin, Plan, not_found, used_up};
@@ -49,9 +50,14 @@ impl Admin {
     }
 
     /// The domains, by id.
-    pub fn domains(&self) -> Vec<DomainView> {
+    pub fn domains(&self, actor: Actor) -> Vec<DomainView> {
         let directory = self.services.directory.current();
-        directory.domains().map(|d| DomainView::of(d, &directory)).collect()
+        let reach = Reach::of(&directory, actor);
+        directory
+            .domains()
+            .filter(|d| reach.covers(Some(d.organisation)))
+            .map(|d| DomainView::of(d, &directory))
+            .collect()
     }
 
     /// One domain.

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::report::{ExplainView, FoundView, PlannedView};
 use super::{Admin, account_name, group_name};
 use crate::directory::Directory;
-use crate::mail::{ForwardPath, ReversePath};
+use crate::mail::{Address, ForwardPath, ReversePath};
 use crate::proto::authres::SpfResult;
 use crate::proto::smtp::Reply;
 use crate::routing::{Folder, Plan, Via};
@@ -29,8 +31,11 @@ pub struct Question {
 
 impl Admin {
     /// What would happen, step by step.
-    pub async fn explain(&self, question: Question) -> Result<ExplainView, OpError> {
+    pub async fn explain(&self, actor: Actor, question: Question) -> Result<ExplainView, OpError> {
         let directory = self.services.directory.current();
+        if let Err(error) = own_affair(&directory, Reach::of(&directory, actor), &question) {
+            return Err(self.refused(actor, "explain", None, error).await);
+        }
         let client = match &question.auth {
             Some(name) => Client::Login(directory.login(name).map(|account| account.id).ok_or_else(|| {
                 let message = format!("{name} is no account that can log in");
@@ -45,6 +50,22 @@ impl Admin {
             Ok(view(&directory, preview))
         })
         .await
+    }
+}
+
+/// The answer names members, forwards and accounts: who is asked about must not be another organisation's.
+fn own_affair(directory: &Directory, reach: Reach, question: &Question) -> Result<(), OpError> {
+    match &question.to {
+        ForwardPath::Address(to) => reach.admits(directory, to)?,
+        ForwardPath::Postmaster => {
+            directory.default_postmaster().map_or(Ok(()), |account| reach.admits(directory, &account.address))?;
+        }
+    }
+    let login = question.auth.as_deref().and_then(|name| Address::parse(name).ok());
+    login.map_or(Ok(()), |login| reach.admits(directory, &login))?;
+    match &question.reverse_path {
+        ReversePath::Address(from) => reach.admits(directory, from),
+        ReversePath::Null => Ok(()),
     }
 }
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::{Reach, may_with_group};
 use super::super::spec::{Authority, GroupSpec, MemberSpec, Object};
 use super::super::view::{GroupView, Listed as Shown, Page, rfc3339};
 use super::list::Listed;
+use super::permit::admit;
 use super::{Admin, Plan, not_found, used_up};
 use crate::directory::change::Change;
 use crate::directory::{Directory, Group};
 use crate::mail::{Address, Domain, GroupId, Timestamp};
+use crate::policy::administration::Operation;
 
 /// Which lists of a group take entries one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +25,30 @@ pub enum GroupList {
 }
 
 impl Admin {
-    /// A part of the groups, by id; all or one domain's.
-    pub fn groups(&self, domain: Option<&Domain>, listed: Listed) -> Page<GroupView> {
+    /// A part of the groups, by id; all or one domain's. A hidden group is in no list but an admin's (policy semantics
+    /// §6.6).
+    pub fn groups(&self, actor: Actor, domain: Option<&Domain>, listed: Listed) -> Page<GroupView> {
         let directory = self.services.directory.current();
-        let wanted = directory.groups().filter(|g| domain.is_none_or(|d| g.address.domain() == Some(d)));
-        listed.page(wanted.map(|g| (g.id.number(), GroupView::of(g))))
+        let reach = Reach::of(&directory, actor);
+        let may = |g: &Group, operation| may_with_group(&directory, actor, g, operation);
+        let wanted = directory
+            .groups()
+            .filter(|g| domain.is_none_or(|d| g.address.domain() == Some(d)))
+            .filter(|g| reach.covers_address(&directory, &g.address))
+            .filter(|g| !g.hidden || may(g, Operation::Organisation));
+        listed.page(wanted.map(|g| (g.id.number(), GroupView::of(g, may(g, Operation::ListMembers)))))
+    }
+
+    /// The members of a group. A hidden group among them is shown to who may change the group alone.
+    pub fn members(&self, actor: Actor, address: &Address) -> Result<Vec<MemberSpec>, OpError> {
+        let directory = self.services.directory.current();
+        let group = group_in(&directory, address)?;
+        let mut group = group.clone();
+        if !may_with_group(&directory, actor, &group, Operation::ManageGroup) {
+            let is_hidden = |id| directory.group(id).is_some_and(|inner| inner.hidden);
+            group.members.groups.retain(|nested| !is_hidden(nested.group));
+        }
+        Ok(GroupSpec::describe(&group, &directory).members)
     }
 
     /// One group, by its address or one of its further ones.
@@ -41,9 +63,10 @@ impl Admin {
         let wanted = address.clone();
         let directory = self
             .change(actor, "group.add", self.owner(&address), move |directory| {
+                Reach::of(directory, actor).admits(directory, &wanted)?;
                 let id = directory.new_group_id(0).ok_or_else(used_up)?;
                 let blank = Group::new(id, wanted.clone(), created);
-                let record = spec.resolve(directory, &blank, Authority::Admin).map_err(OpError::Shape)?;
+                let record = spec.resolve(directory, &blank, authority(directory, actor)).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutGroup(record), Object::Group(id)))
             })
             .await?;
@@ -60,7 +83,8 @@ impl Admin {
         self.edit_group(actor, "group.put", address, move |shape| *shape = spec.clone()).await
     }
 
-    /// Changes something of a group. Who asks here is a domain admin, with authority over every inner group.
+    /// Changes something of a group. Edges to inner groups inherit by the authority of whoever asks (policy semantics
+    /// §8).
     pub async fn edit_group(
         self: &Arc<Self>,
         actor: Actor,
@@ -75,7 +99,8 @@ impl Admin {
                 let old = group_in(directory, &wanted)?;
                 let mut shape = GroupSpec::describe(old, directory);
                 edit(&mut shape);
-                let record = shape.resolve(directory, old, Authority::Admin).map_err(OpError::Shape)?;
+                admit(directory, actor, &shape.address)?;
+                let record = shape.resolve(directory, old, authority(directory, actor)).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutGroup(record), Object::Group(old.id)))
             })
             .await?;
@@ -151,6 +176,15 @@ impl Admin {
 
     fn group_id(&self, address: &Address) -> Result<GroupId, OpError> {
         group_in(&self.services.directory.current(), address).map(|g| g.id)
+    }
+}
+
+/// Over which inner groups the actor may consent (policy semantics §8).
+fn authority(directory: &Directory, actor: Actor) -> Authority {
+    match Reach::of(directory, actor) {
+        Reach::Everything | Reach::Organisation(_) => Authority::Admin,
+        Reach::Person(_, account) => Authority::Account(account),
+        Reach::Nothing => Authority::Nobody,
     }
 }
 

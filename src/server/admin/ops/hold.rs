@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::Actor;
 use super::super::audit::Record;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::report::HoldView;
 use super::super::spec::Difference;
 use super::super::view::{Page, rfc3339};
@@ -40,13 +41,15 @@ impl Admin {
     /// Held messages, oldest first, from the one after `after`.
     pub async fn holds(
         &self,
+        actor: Actor,
         filter: HoldFilter,
         after: Option<HoldId>,
         limit: usize,
     ) -> Result<Page<HoldView, String>, OpError> {
-        let organisation = self.organisation_named(filter.organisation.as_deref())?.id;
+        let organisation = self.organisation_named(actor, filter.organisation.as_deref())?.id;
         let kinds = filter.kind.map_or_else(|| HoldKind::ALL.to_vec(), |kind| vec![kind]);
         let directory = self.services.directory.current();
+        let reach = Reach::of(&directory, actor);
         let (mut items, mut last) = (Vec::new(), after);
         loop {
             let mut page = Vec::new();
@@ -59,8 +62,8 @@ impl Admin {
             let is_end = page.len() < READ;
             for held in &page {
                 last = Some(held.id);
-                if filter.with_decided || held.state == HoldState::Pending {
-                    items.push(view(&directory, held));
+                if (filter.with_decided || held.state == HoldState::Pending) && concerns(reach, held) {
+                    items.push(view(&directory, reach, held));
                 }
                 if items.len() >= limit {
                     return Ok(Page { items, next: last.map(|id| id.to_string()) });
@@ -73,9 +76,10 @@ impl Admin {
     }
 
     /// One held message.
-    pub async fn hold(&self, id: HoldId) -> Result<HoldView, OpError> {
+    pub async fn hold(&self, actor: Actor, id: HoldId) -> Result<HoldView, OpError> {
         let held = self.services.store.held_by_id(id).await?;
-        Ok(view(&self.services.directory.current(), &held))
+        let directory = self.services.directory.current();
+        Ok(view(&directory, Reach::of(&directory, actor), &held))
     }
 
     /// Decides about a held message and carries it out; the first decision counts. Once begun it runs to its end.
@@ -91,13 +95,23 @@ impl Admin {
 
     async fn decide_and_show(&self, actor: Actor, id: HoldId, ruling: Ruling) -> Result<HoldView, OpError> {
         let directory = self.services.directory.current();
-        let verdict = Verdict { accepted: ruling.accepted, by: name_of(actor), text: ruling.text };
+        let by = name_of(&directory, actor);
+        let verdict = Verdict { accepted: ruling.accepted, by, text: ruling.text };
         let audit = |held: &Held, decision: &Decision| decided(&directory, actor, held, decision);
         release::decide(&self.services.desk(), &directory, id, verdict, audit).await.map_err(|error| match error {
             store::Error::Exists => OpError::AlreadyDecided,
             error => error.into(),
         })?;
-        Ok(view(&directory, &self.services.store.held_by_id(id).await?))
+        Ok(view(&directory, Reach::of(&directory, actor), &self.services.store.held_by_id(id).await?))
+    }
+}
+
+/// True if it is shown to who sees so far: a person decides about those that ask for it.
+fn concerns(reach: Reach, held: &Held) -> bool {
+    match reach {
+        Reach::Everything | Reach::Organisation(_) => true,
+        Reach::Person(_, me) => HeldPart::decode(&held.data).is_some_and(|part| part.approvers.contains(&me)),
+        Reach::Nothing => false,
     }
 }
 
@@ -105,7 +119,8 @@ impl Admin {
 pub fn decided(directory: &Directory, actor: Actor, before: &Held, decision: &Decision) -> AuditEntry {
     let action = if decision.accepted { "hold.accept" } else { "hold.refuse" };
     let after = Held { state: HoldState::Decided(decision.clone()), ..before.clone() };
-    let entry = difference(&view(directory, before), &view(directory, &after));
+    let whole = |held| view(directory, Reach::Everything, held);
+    let entry = difference(&whole(before), &whole(&after));
     let record = Record::change(decision.at, actor, action, vec![entry]).encode();
     AuditEntry { organisation: before.organisation, record }
 }
@@ -118,17 +133,18 @@ fn difference(before: &HoldView, after: &HoldView) -> Difference {
 }
 
 /// Who decided, for those who see the decision later.
-fn name_of(actor: Actor) -> String {
+fn name_of(directory: &Directory, actor: Actor) -> String {
     match actor {
         Actor::Unix { uid } => format!("administrator (user {uid})"),
         Actor::Token { client } => format!("administrator (token, from {})", client.ip()),
-        Actor::Account { account, client } => format!("account {account}, from {}", client.ip()),
+        Actor::Account { account, .. } => account_name(directory, account),
         Actor::Answer { client } => format!("an answer, from {}", client.ip()),
         Actor::Server => "the server".to_owned(),
     }
 }
 
-fn view(directory: &Directory, held: &Held) -> HoldView {
+/// Which rule holds a message is told to admins alone (policy semantics §13.5, §20).
+fn view(directory: &Directory, reach: Reach, held: &Held) -> HoldView {
     // A record that cannot be read is shown without what it would tell.
     let part = HeldPart::decode(&held.data);
     let part = part.as_ref();
@@ -158,6 +174,7 @@ fn view(directory: &Directory, held: &Held) -> HoldView {
             Some(HeldReason::Rule { .. } | HeldReason::Copy { .. }) | None => None,
         },
         rule: match reason {
+            _ if matches!(reach, Reach::Person(..) | Reach::Nothing) => None,
             Some(HeldReason::Rule { rule: id, .. }) => Some(rule(*id)),
             Some(HeldReason::Copy { rules, .. }) => rules.first().map(|id| rule(*id)),
             Some(HeldReason::Group { .. }) | None => None,

@@ -11,10 +11,13 @@ mod apply;
 mod audit_log;
 mod domain;
 mod explain;
+mod extent;
 mod group;
 pub mod hold;
 mod list;
+mod login;
 mod organisation;
+mod permit;
 mod queue;
 mod rule;
 mod settings;
@@ -27,6 +30,7 @@ pub use explain::Question;
 pub use group::GroupList;
 pub use hold::{HoldFilter, Ruling};
 pub use list::Listed;
+pub use permit::Asked;
 pub use queue::queue_of;
 pub use rule::RuleName;
 pub use settings::FORWARD;
@@ -37,9 +41,11 @@ use std::sync::Arc;
 use super::Actor;
 use super::audit;
 use super::error::OpError;
+use super::permission;
 use super::spec::{Difference, Object};
 use crate::directory::change::{self, Change, RecordWrite};
 use crate::directory::{Directory, Refusal};
+use crate::login::{Attempts, LOGIN};
 use crate::mail::{AccountId, Address, GroupId, OrganisationId, Timestamp};
 use crate::server::Services;
 use crate::store::{self, AuditEntry, DirectoryWrite};
@@ -50,13 +56,18 @@ use settings::Unconfirmed;
 pub struct Admin {
     services: Arc<Services>,
     started: Timestamp,
+    /// Failed logins over HTTP.
+    logins: Attempts<login::Name>,
+    /// Refused requests of accounts.
+    refusals: Attempts<AccountId>,
 }
 
 impl Admin {
     /// For the process that has these services.
     pub fn new(services: Arc<Services>) -> Arc<Self> {
         let started = services.clock.now();
-        Arc::new(Self { services, started })
+        let (logins, refusals) = (Attempts::new(LOGIN), Attempts::new(permit::REFUSALS));
+        Arc::new(Self { services, started, logins, refusals })
     }
 
     /// The organisation of an address.
@@ -102,7 +113,12 @@ impl Admin {
             let version = before.version();
             let (planned, now) = (plan.clone(), self.services.clock.now());
             let doing = action.to_owned();
-            let drawn = blocking(move || draft(&before, &planned(&before)?, now, actor, &doing)).await;
+            let drawn = blocking(move || {
+                let plan = planned(&before)?;
+                permission::fence(&before, actor, &plan.changes)?;
+                draft(&before, &plan, now, actor, &doing)
+            })
+            .await;
             let draft = match drawn {
                 Ok(draft) => draft,
                 Err(error) => return Err(self.refused(actor, action, owner, error).await),
@@ -122,20 +138,6 @@ impl Admin {
             }
         }
         Err(store::Error::Conflict.into())
-    }
-
-    /// Records an attempt that the semantics want to see recorded (policy semantics §14); gives the error back.
-    async fn refused(&self, actor: Actor, action: &str, owner: Option<OrganisationId>, error: OpError) -> OpError {
-        let Some(key) = error.recorded_key() else { return error };
-        let now = self.services.clock.now();
-        let record = audit::Record::refusal(now, actor, action, key, error.to_string()).encode();
-        let entries: Vec<AuditEntry> =
-            owner.into_iter().map(|organisation| AuditEntry { organisation, record: record.clone() }).collect();
-        tracing::warn!(action, ?actor, key, "change refused");
-        if let Err(unrecorded) = self.services.store.audit_append(entries).await {
-            return unrecorded.into();
-        }
-        error
     }
 
     /// Takes the directory from the store, where another process has changed it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::spec::{DepartmentSpec, Object, OrganisationSpec, RelaySpec};
 use super::super::view::{Listed as Shown, rfc3339};
 use super::list::Listed;
@@ -15,9 +16,11 @@ use crate::server::admin::view::Page;
 
 impl Admin {
     /// The organisations.
-    pub fn organisations(&self, listed: Listed) -> Page<Shown<OrganisationSpec>> {
+    pub fn organisations(&self, actor: Actor, listed: Listed) -> Page<Shown<OrganisationSpec>> {
         let directory = self.services.directory.current();
-        listed.page(directory.organisations().map(|o| (o.id.number(), show_organisation(o))))
+        let reach = Reach::of(&directory, actor);
+        let seen = directory.organisations().filter(|o| reach.covers(Some(o.id)));
+        listed.page(seen.map(|o| (o.id.number(), show_organisation(o))))
     }
 
     /// One organisation.
@@ -72,19 +75,28 @@ impl Admin {
     /// The departments, of all or one organisation.
     pub fn departments(
         &self,
+        actor: Actor,
         organisation: Option<&str>,
         listed: Listed,
     ) -> Result<Page<Shown<DepartmentSpec>>, OpError> {
         let directory = self.services.directory.current();
         let wanted = organisation.map(|name| organisation_in(&directory, name).map(|o| o.id)).transpose()?;
+        let reach = Reach::of(&directory, actor);
         let departments = directory.departments().filter(|d| wanted.is_none_or(|id| d.organisation == id));
+        let departments = departments.filter(|d| reach.covers(Some(d.organisation)));
         Ok(listed.page(departments.map(|d| (d.id.number(), show_department(d, &directory)))))
     }
 
     /// One department; the organisation need not be named while there is one.
-    pub fn department(&self, organisation: Option<&str>, path: &str) -> Result<Shown<DepartmentSpec>, OpError> {
+    pub fn department(
+        &self,
+        actor: Actor,
+        organisation: Option<&str>,
+        path: &str,
+    ) -> Result<Shown<DepartmentSpec>, OpError> {
         let directory = self.services.directory.current();
-        department_in(&directory, organisation, path).map(|d| show_department(d, &directory))
+        department_in(&directory, Reach::of(&directory, actor), organisation, path)
+            .map(|d| show_department(d, &directory))
     }
 
     /// Adds a department.
@@ -96,12 +108,15 @@ impl Admin {
         let (organisation, path) = (spec.organisation.clone(), spec.path.clone());
         let directory = self
             .change(actor, "department.add", None, move |directory| {
+                let mut spec = spec.clone();
+                Reach::of(directory, actor).settle(directory, &mut spec.organisation)?;
                 let id = directory.new_department_id(0).ok_or_else(used_up)?;
                 let record = spec.resolve(directory, id).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutDepartment(record), Object::Department(id)))
             })
             .await?;
-        department_in(&directory, organisation.as_deref(), &path).map(|d| show_department(d, &directory))
+        let reach = Reach::of(&directory, actor);
+        department_in(&directory, reach, organisation.as_deref(), &path).map(|d| show_department(d, &directory))
     }
 
     /// Replaces a department: another path renames or moves it with everything below it (policy semantics §16).
@@ -115,12 +130,16 @@ impl Admin {
         let (whose, new_path) = (organisation.clone(), spec.path.clone());
         let directory = self
             .change(actor, "department.put", None, move |directory| {
-                let old = department_in(directory, organisation.as_deref(), &path)?;
+                let reach = Reach::of(directory, actor);
+                let mut spec = spec.clone();
+                reach.settle(directory, &mut spec.organisation)?;
+                let old = department_in(directory, reach, organisation.as_deref(), &path)?;
                 let record = spec.resolve(directory, old.id).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutDepartment(record), Object::Department(old.id)))
             })
             .await?;
-        department_in(&directory, whose.as_deref(), &new_path).map(|d| show_department(d, &directory))
+        let reach = Reach::of(&directory, actor);
+        department_in(&directory, reach, whose.as_deref(), &new_path).map(|d| show_department(d, &directory))
     }
 
     /// Removes a department with nobody in it and none below it; with a target its accounts go there (policy
@@ -133,8 +152,9 @@ impl Admin {
         target: Option<String>,
     ) -> Result<(), OpError> {
         self.change(actor, "department.remove", None, move |directory| {
-            let id = department_in(directory, organisation.as_deref(), &path)?.id;
-            let target = target.as_deref().map(|t| department_in(directory, organisation.as_deref(), t));
+            let reach = Reach::of(directory, actor);
+            let id = department_in(directory, reach, organisation.as_deref(), &path)?.id;
+            let target = target.as_deref().map(|t| department_in(directory, reach, organisation.as_deref(), t));
             let mut plan = Plan::nothing();
             if let Some(target) = target.transpose()? {
                 for account in directory.accounts().filter(|a| a.departments.contains(&id)) {
@@ -208,10 +228,18 @@ pub(super) fn organisation_in<'a>(directory: &'a Directory, name: &str) -> Resul
     found.map(|o| &**o).ok_or_else(|| not_found(format!("organisation {name}")))
 }
 
-/// The organisation of this name, or the only one.
-pub(super) fn one_organisation(directory: &Directory, name: Option<&str>) -> Result<OrganisationId, OpError> {
+/// The organisation of this name; without a name the one that is seen, or the only one.
+pub(super) fn one_organisation(
+    directory: &Directory,
+    reach: Reach,
+    name: Option<&str>,
+) -> Result<OrganisationId, OpError> {
     if let Some(name) = name {
-        return organisation_in(directory, name).map(|o| o.id);
+        let found = organisation_in(directory, name).map(|o| o.id)?;
+        return if reach.covers(Some(found)) { Ok(found) } else { Err(OpError::Forbidden) };
+    }
+    if let Some(own) = reach.organisation() {
+        return Ok(own);
     }
     let mut all = directory.organisations();
     match (all.next(), all.next()) {
@@ -227,10 +255,11 @@ pub(super) fn one_organisation(directory: &Directory, name: Option<&str>) -> Res
 /// The department of this path.
 pub(super) fn department_in<'a>(
     directory: &'a Directory,
+    reach: Reach,
     organisation: Option<&str>,
     path: &str,
 ) -> Result<&'a Department, OpError> {
-    let organisation = one_organisation(directory, organisation)?;
+    let organisation = one_organisation(directory, reach, organisation)?;
     // In a URL the first slash is easily lost.
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let found = directory.department_at(organisation, &path);

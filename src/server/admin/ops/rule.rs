@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Actor;
 use super::super::error::OpError;
+use super::super::permission::Reach;
 use super::super::spec::{Object, RuleSpec};
 use super::super::view::{Listed as Shown, Page, rfc3339};
 use super::list::Listed;
@@ -24,34 +25,44 @@ pub struct RuleName {
 
 impl Admin {
     /// The mail rules in the order of their ids, of all or one organisation. They run by priority, then id.
-    pub fn rules(&self, organisation: Option<&str>, listed: Listed) -> Result<Page<Shown<RuleSpec>>, OpError> {
+    pub fn rules(
+        &self,
+        actor: Actor,
+        organisation: Option<&str>,
+        listed: Listed,
+    ) -> Result<Page<Shown<RuleSpec>>, OpError> {
         let directory = self.services.directory.current();
+        let reach = Reach::of(&directory, actor);
         let wanted = organisation.map(|name| organisation_in(&directory, name).map(|o| o.id)).transpose()?;
         let mut rules: Vec<&Arc<Rule>> =
             directory.rules().iter().filter(|r| wanted.is_none_or(|id| r.organisation == id)).collect();
+        rules.retain(|r| reach.covers(Some(r.organisation)));
         rules.sort_by_key(|r| r.id);
         Ok(listed.page(rules.into_iter().map(|r| (r.id.number(), shown(r, &directory)))))
     }
 
     /// One rule.
-    pub fn rule(&self, name: &RuleName) -> Result<Shown<RuleSpec>, OpError> {
+    pub fn rule(&self, actor: Actor, name: &RuleName) -> Result<Shown<RuleSpec>, OpError> {
         let directory = self.services.directory.current();
-        rule_in(&directory, name).map(|r| shown(r, &directory))
+        rule_in(&directory, Reach::of(&directory, actor), name).map(|r| shown(r, &directory))
     }
 
     /// Adds a rule. It applies to messages accepted from then on.
     pub async fn add_rule(self: &Arc<Self>, actor: Actor, spec: RuleSpec) -> Result<Shown<RuleSpec>, OpError> {
         let created = self.services.clock.now();
         let name = RuleName { name: spec.name.clone(), organisation: spec.organisation.clone() };
-        let owner = one_organisation(&self.services.directory.current(), spec.organisation.as_deref()).ok();
+        let current = self.services.directory.current();
+        let owner = one_organisation(&current, Reach::of(&current, actor), spec.organisation.as_deref()).ok();
         let directory = self
             .change(actor, "rule.add", owner, move |directory| {
+                let mut spec = spec.clone();
+                Reach::of(directory, actor).settle(directory, &mut spec.organisation)?;
                 let id = directory.new_rule_id(0).ok_or_else(used_up)?;
                 let record = spec.resolve(directory, id, created).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutRule(record), Object::Rule(id)))
             })
             .await?;
-        rule_in(&directory, &name).map(|r| shown(r, &directory))
+        rule_in(&directory, Reach::of(&directory, actor), &name).map(|r| shown(r, &directory))
     }
 
     /// Replaces a rule, its name included.
@@ -61,10 +72,12 @@ impl Admin {
         name: RuleName,
         spec: RuleSpec,
     ) -> Result<Shown<RuleSpec>, OpError> {
-        let id = rule_in(&self.services.directory.current(), &name)?.id;
+        let id = self.rule_id(actor, &name)?;
         let directory = self
             .change(actor, "rule.put", self.rule_owner(id), move |directory| {
                 let old = directory.rule(id).ok_or_else(|| not_found(format!("rule {}", name.name)))?;
+                let mut spec = spec.clone();
+                Reach::of(directory, actor).settle(directory, &mut spec.organisation)?;
                 let record = spec.resolve(directory, old.id, old.created).map_err(OpError::Shape)?;
                 Ok(Plan::one(Change::PutRule(record), Object::Rule(id)))
             })
@@ -79,11 +92,11 @@ impl Admin {
         name: RuleName,
         enabled: bool,
     ) -> Result<Shown<RuleSpec>, OpError> {
-        let id = rule_in(&self.services.directory.current(), &name)?.id;
+        let id = self.rule_id(actor, &name)?;
         let action = if enabled { "rule.enable" } else { "rule.disable" };
         let directory = self
             .change(actor, action, self.rule_owner(id), move |directory| {
-                let old = rule_in(directory, &name)?;
+                let old = rule_in(directory, Reach::of(directory, actor), &name)?;
                 Ok(Plan::one(Change::PutRule(Rule { enabled, ..old.clone() }), Object::Rule(old.id)))
             })
             .await?;
@@ -93,11 +106,16 @@ impl Admin {
     /// Removes a rule.
     pub async fn remove_rule(self: &Arc<Self>, actor: Actor, name: RuleName) -> Result<(), OpError> {
         self.change(actor, "rule.remove", None, move |directory| {
-            let id = rule_in(directory, &name)?.id;
+            let id = rule_in(directory, Reach::of(directory, actor), &name)?.id;
             Ok(Plan::one(Change::RemoveRule(id), Object::Rule(id)))
         })
         .await?;
         Ok(())
+    }
+
+    fn rule_id(&self, actor: Actor, name: &RuleName) -> Result<RuleId, OpError> {
+        let directory = self.services.directory.current();
+        rule_in(&directory, Reach::of(&directory, actor), name).map(|r| r.id)
     }
 
     fn rule_owner(&self, id: RuleId) -> Option<OrganisationId> {
@@ -105,8 +123,8 @@ impl Admin {
     }
 }
 
-fn rule_in<'a>(directory: &'a Directory, name: &RuleName) -> Result<&'a Rule, OpError> {
-    let organisation = one_organisation(directory, name.organisation.as_deref())?;
+fn rule_in<'a>(directory: &'a Directory, reach: Reach, name: &RuleName) -> Result<&'a Rule, OpError> {
+    let organisation = one_organisation(directory, reach, name.organisation.as_deref())?;
     let found = directory.rules().iter().find(|r| r.organisation == organisation && r.name == name.name);
     found.map(|r| &**r).ok_or_else(|| not_found(format!("rule {}", name.name)))
 }

@@ -8,7 +8,8 @@ use super::super::error::OpError;
 use super::super::report::AskedView;
 use super::super::spec::{AccountSpec, Object, Problem};
 use super::super::view::AccountDetail;
-use super::account::account_in;
+use super::account::{account_in, detail};
+use super::permit::admit;
 use super::{Admin, Plan, not_found};
 use crate::accept::confirmation::{self, Repeat};
 use crate::directory::change::Change;
@@ -42,12 +43,13 @@ impl Admin {
                 let old = account_in(directory, &wanted)?;
                 let mut shape = AccountSpec::describe(old, directory);
                 edit(&mut shape);
+                admit(directory, actor, &shape.address)?;
                 let record = resolved(&shape, directory, old)?;
                 Ok(Plan::one(Change::PutAccount(record), Object::Account(old.id)))
             })
             .await?;
         let account = directory.account(id).ok_or_else(|| not_found(format!("account {address}")))?;
-        Ok(AccountDetail::of(account, &directory))
+        Ok(detail(account, &directory, actor))
     }
 }
 

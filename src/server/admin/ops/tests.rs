@@ -83,13 +83,13 @@ async fn changes_are_stored_and_found_after_a_restart() {
     let engine: Arc<dyn Engine> = Arc::new(Memory::default());
     let admin = with_alice(engine.clone()).await;
     admin.set_password(ROOT, address("alice@corp.test"), "other".to_owned()).await.unwrap();
-    let id = admin.account(&address("alice@corp.test")).unwrap().id;
+    let id = admin.account(ROOT, &address("alice@corp.test")).unwrap().id;
     let folders = admin.services.store.read(move |r| r.folders(id)).await.unwrap();
     assert!(folders.folders.len() > 1, "default folders");
 
     let again = admin_over(engine).await;
     assert_eq!(again.services.directory.current().version(), 4);
-    assert_eq!(again.account(&address("Alice@corp.test")).unwrap().aliases, [address("a.liu@corp.test")]);
+    assert_eq!(again.account(ROOT, &address("Alice@corp.test")).unwrap().aliases, [address("a.liu@corp.test")]);
     assert!(logs_in(&again, "a.liu@corp.test", "other").await);
     assert!(!logs_in(&again, "a.liu@corp.test", "secret").await);
     assert_eq!(again.status().accounts, 1);
@@ -98,11 +98,11 @@ async fn changes_are_stored_and_found_after_a_restart() {
 #[tokio::test]
 async fn removed_account_is_gone_with_its_mail_and_its_id() {
     let admin = with_alice(Arc::new(Memory::default())).await;
-    let id = admin.account(&address("alice@corp.test")).unwrap().id;
+    let id = admin.account(ROOT, &address("alice@corp.test")).unwrap().id;
     admin.remove_account(ROOT, address("alice@corp.test")).await.unwrap();
     assert_eq!(admin.services.store.read(move |r| r.folders(id)).await, Err(store::Error::NotFound));
-    assert!(matches!(admin.account(&address("alice@corp.test")), Err(OpError::Refused(Refusal::NotFound(_)))));
-    assert_eq!(admin.aliases(None, page(0, 10)).unwrap().items, []);
+    assert!(matches!(admin.account(ROOT, &address("alice@corp.test")), Err(OpError::Refused(Refusal::NotFound(_)))));
+    assert_eq!(admin.aliases(ROOT, None, page(0, 10)).unwrap().items, []);
     assert!(!logs_in(&admin, "alice@corp.test", "secret").await);
     let again = admin.add_accounts(ROOT, vec![new("alice@corp.test")]).await.unwrap();
     assert_ne!(again[0].id, id);
@@ -115,20 +115,20 @@ async fn several_accounts_are_all_or_none_and_paged() {
     let admin = with_alice(Arc::new(Memory::default())).await;
     let refused = admin.add_accounts(ROOT, vec![new("bob@corp.test"), new("A.Liu@corp.test")]).await;
     assert_eq!(refused.unwrap_err(), Refusal::AddressInUse(address("a.liu@corp.test")).into());
-    assert!(admin.account(&address("bob@corp.test")).is_err());
+    assert!(admin.account(ROOT, &address("bob@corp.test")).is_err());
 
     let names: Vec<_> = (0..5).map(|n| new(&format!("u{n}@corp.test"))).collect();
     assert_eq!(admin.add_accounts(ROOT, names).await.unwrap().len(), 5);
     let (mut after, mut seen) = (0, Vec::new());
     loop {
-        let page = admin.accounts(&AccountFilter::default(), page(after, 4)).unwrap();
+        let page = admin.accounts(ROOT, &AccountFilter::default(), page(after, 4)).unwrap();
         seen.extend(page.items.iter().map(|a| a.address.to_string()));
         let Some(next) = page.next else { break };
         after = next;
     }
     assert_eq!(seen.len(), 6, "{seen:?}");
     let elsewhere = AccountFilter { domain: Some(Domain::parse("else.test").unwrap()), ..AccountFilter::default() };
-    assert_eq!(admin.accounts(&elsewhere, page(0, 4)).unwrap().items, []);
+    assert_eq!(admin.accounts(ROOT, &elsewhere, page(0, 4)).unwrap().items, []);
 }
 
 #[tokio::test]
@@ -156,9 +156,9 @@ async fn failed_write_leaves_no_half_account() {
         faulty.fail_after(commits);
         let failed = admin.add_accounts(ROOT, vec![new("bob@corp.test")]).await;
         assert_eq!(failed.unwrap_err(), store::Error::Unavailable.into(), "after {commits} commits");
-        assert!(admin.account(&address("bob@corp.test")).is_err());
+        assert!(admin.account(ROOT, &address("bob@corp.test")).is_err());
         faulty.heal();
-        assert!(admin_over(faulty.clone()).await.account(&address("bob@corp.test")).is_err());
+        assert!(admin_over(faulty.clone()).await.account(ROOT, &address("bob@corp.test")).is_err());
     }
     admin.add_accounts(ROOT, vec![new("bob@corp.test")]).await.unwrap();
     assert!(logs_in(&admin, "bob@corp.test", "secret").await);
@@ -187,7 +187,7 @@ async fn changes_at_once_all_happen() {
     while let Some(done) = changing.join_next().await {
         done.unwrap().unwrap();
     }
-    assert_eq!(admin.domains().len(), 9);
+    assert_eq!(admin.domains(ROOT).len(), 9);
 }
 
 #[tokio::test]
@@ -214,9 +214,9 @@ async fn the_example_company_is_applied_once() {
     let second = admin.apply(ROOT, EXAMPLE.to_owned()).await.unwrap();
     assert_eq!(second, Applied { applied: false, differences: Vec::new() });
     assert_eq!(admin.services.directory.current().version(), version);
-    let ines = admin.account(&address("ceo@northwind.example"));
+    let ines = admin.account(ROOT, &address("ceo@northwind.example"));
     assert!(ines.is_err(), "an alias is no account");
-    let id = admin.account(&address("ines.berg@northwind.example")).unwrap().id;
+    let id = admin.account(ROOT, &address("ines.berg@northwind.example")).unwrap().id;
     assert!(admin.services.store.read(move |r| r.folders(id)).await.unwrap().folders.len() > 1, "default folders");
     let records = log(&admin).await;
     assert_eq!(records.len(), 1);
@@ -289,7 +289,7 @@ async fn a_renamed_account_is_still_who_it_was() {
     let mut group = GroupSpec::new("g@corp.test".to_owned());
     group.members = vec![MemberSpec::Entry("alice@corp.test".to_owned())];
     admin.add_group(ROOT, group).await.unwrap();
-    let id = admin.account(&address("alice@corp.test")).unwrap().id;
+    let id = admin.account(ROOT, &address("alice@corp.test")).unwrap().id;
     let rename = |shape: &mut AccountSpec| shape.address = "alice2@corp.test".to_owned();
     let renamed = admin.edit_account(ROOT, "account.rename", address("alice@corp.test"), rename).await.unwrap();
     assert_eq!((renamed.id, renamed.aliases.len()), (id, 1));
@@ -320,4 +320,25 @@ async fn u04_password_change_is_recorded_without_the_password() {
     assert_eq!((last.entries[0].name.as_str(), &last.entries[0].after), ("alice@corp.test", &json!("changed")));
     let text = String::from_utf8_lossy(&last.encode()).into_owned();
     assert!(!text.contains("918273") && !text.contains("argon2"), "{text}");
+}
+
+#[tokio::test]
+async fn refusals_are_recorded_up_to_a_bound() {
+    let admin = with_alice(Arc::new(Memory::default())).await;
+    let directory = admin.services.directory.current();
+    let (account, organisation) = {
+        let alice = directory.account_at(&address("alice@corp.test")).unwrap();
+        (alice.id, directory.account_organisation(alice.id).unwrap())
+    };
+    let actor = Actor::Account { account, client: ([127, 0, 0, 1], 4000).into() };
+    let count =
+        || async { admin.services.store.audit(organisation, AuditOrder::OldestFirst(0), 1000).await.unwrap().len() };
+    let before = count().await;
+    for n in 0..210 {
+        let refused = admin.remove_account(actor, address("alice@corp.test")).await.unwrap_err();
+        assert_eq!(matches!(refused, OpError::Forbidden), n < 200, "{n}: {refused:?}");
+        assert_eq!(matches!(refused, OpError::TooMany(_)), n >= 200, "{n}: {refused:?}");
+    }
+    assert_eq!(count().await, before + 200);
+    admin.set_password(actor, address("alice@corp.test"), "her own".to_owned()).await.unwrap();
 }

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::super::Actor;
 use super::super::error::OpError;
 use super::super::report::{TraceDeliveryView, TraceView};
 use super::super::view::{Page, rfc3339};
+use super::extent::Extent;
 use super::{Admin, account_name, group_name, not_found};
 use crate::directory::{Directory, Lookup};
 use crate::mail::{AccountId, Address, BlobId, MailboxId, Timestamp};
@@ -26,16 +28,17 @@ pub struct TraceFilter {
 }
 
 impl Admin {
-    /// Messages, newest first; older ones than `after`.
+    /// Messages, newest first; older ones than `after`. Each actor finds those that concern it, and of each what it
+    /// may know ([`Reach`]).
     pub async fn traces(
         &self,
+        actor: Actor,
         filter: TraceFilter,
         after: Option<BlobId>,
         limit: usize,
     ) -> Result<Page<TraceView, String>, OpError> {
         let directory = self.services.directory.current();
         let query = TraceQuery {
-            id: None,
             sender: filter.sender.map(|a| a.to_string()),
             account: filter.recipient.as_ref().and_then(|a| account_of(&directory, a)),
             recipient: filter.recipient.map(|a| a.to_string()),
@@ -45,28 +48,45 @@ impl Admin {
             after,
             limit,
             deliveries: LISTED,
+            ..anything()
         };
-        let rows = self.services.store.traces(query, |_| true).await?;
-        let next = rows.last().filter(|_| rows.len() >= limit).map(|row| row.id.to_string());
-        Ok(Page { items: self.described(rows).await?, next })
+        let (rows, next) = self.rows(actor, query).await?;
+        Ok(Page { items: self.described(rows).await?, next: next.map(|id| id.to_string()) })
     }
 
     /// One message, with at most 1,000 of its deliveries.
-    pub async fn trace(&self, id: BlobId) -> Result<TraceView, OpError> {
-        let query = TraceQuery {
-            id: Some(id),
-            sender: None,
-            recipient: None,
-            account: None,
-            message_id: None,
-            from: Timestamp::from_millis(0),
-            to: Timestamp::from_millis(i64::MAX),
-            after: None,
-            limit: 1,
-            deliveries: SHOWN,
-        };
-        let rows = self.services.store.traces(query, |_| true).await?;
+    pub async fn trace(&self, actor: Actor, id: BlobId) -> Result<TraceView, OpError> {
+        let query = TraceQuery { id: Some(id), limit: 1, deliveries: SHOWN, ..anything() };
+        let (rows, _) = self.rows(actor, query).await?;
         self.described(rows).await?.into_iter().next().ok_or_else(|| not_found(format_args!("message {id}")))
+    }
+
+    /// What is found of what the actor may know, and after which message to go on if there may be more.
+    async fn rows(&self, actor: Actor, mut query: TraceQuery) -> Result<(Vec<TraceRow>, Option<BlobId>), OpError> {
+        let (directory, limit) = (self.services.directory.current(), query.limit);
+        let store = &self.services.store;
+        let mut extent = Extent::of(&directory, actor);
+        let found = match &mut extent {
+            Extent::Everything => store.traces(query, |_| true).await?,
+            Extent::Nothing => Vec::new(),
+            Extent::Organisation(ours) => {
+                let ours = ours.clone();
+                query.account = query.account.filter(|id| ours.has(*id));
+                store.traces(query, move |record| ours.concerns(record)).await?
+            }
+            Extent::Person(person) => {
+                query.party = Some(person.party());
+                query.account = query.account.filter(|id| *id == person.account);
+                query.deliveries = 0;
+                let rows = store.traces(query, |_| true).await?;
+                for row in &rows {
+                    person.note(row.id, store.delivery(person.account, row.id, Origin::Ordinary).await?);
+                }
+                rows
+            }
+        };
+        let next = found.last().filter(|_| found.len() >= limit).map(|row| row.id);
+        Ok((found.into_iter().filter_map(|row| extent.shown(row)).collect(), next))
     }
 
     async fn described(&self, rows: Vec<TraceRow>) -> Result<Vec<TraceView>, OpError> {
@@ -85,6 +105,22 @@ impl Admin {
             })
             .await?;
         Ok(views)
+    }
+}
+
+fn anything() -> TraceQuery {
+    TraceQuery {
+        id: None,
+        sender: None,
+        recipient: None,
+        account: None,
+        message_id: None,
+        party: None,
+        from: Timestamp::from_millis(0),
+        to: Timestamp::from_millis(i64::MAX),
+        after: None,
+        limit: 1,
+        deliveries: SHOWN,
     }
 }
 

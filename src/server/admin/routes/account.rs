@@ -22,6 +22,8 @@ use super::super::view::{AccountDetail, AccountView, Page};
 use super::{Answer, Created, Route, address_in, listed};
 use crate::directory::{AccountKind, AccountState, Incoming};
 use crate::mail::Domain;
+use crate::policy::administration::Operation;
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/accounts/{address}";
@@ -31,66 +33,128 @@ pub(super) fn routes() -> Vec<Route> {
     const VACATION: &str = "/accounts/{address}/vacation";
     const ADMIN_REPLY: &str = "/accounts/{address}/admin-reply";
     vec![
-        Route::new("GET", "/accounts", "List the accounts", get(accounts))
+        Route::new("GET", "/accounts", "List the accounts", Touches::OURS, get(accounts))
             .query::<ListAccounts>()
             .lists::<AccountView>(),
-        Route::new("POST", "/accounts", "Add an account", post(add_account))
+        Route::new("POST", "/accounts", "Add an account", Touches::OURS, post(add_account))
             .takes::<AccountSpec>()
             .answers::<AccountView>()
             .created(),
-        Route::new("POST", "/accounts/batch", "Add up to 1000 accounts, all or none", post(add_accounts))
-            .takes::<AddAccounts>()
-            .lists::<AccountView>()
-            .created(),
-        Route::new("GET", ONE, "Show an account", get(account)).shows::<AccountSpec>(),
-        Route::new("PUT", ONE, "Replace an account's settings, its address included", put(put_account))
-            .takes::<AccountSpec>()
+        Route::new(
+            "POST",
+            "/accounts/batch",
+            "Add up to 1000 accounts, all or none",
+            Touches::OURS,
+            post(add_accounts),
+        )
+        .takes::<AddAccounts>()
+        .lists::<AccountView>()
+        .created(),
+        Route::new("GET", ONE, "Show an account", Touches::Account(Operation::ShowAccount), get(account))
             .shows::<AccountSpec>(),
-        Route::new("DELETE", ONE, "Remove an account with its aliases and mail", delete(remove_account)),
-        Route::new("PUT", "/accounts/{address}/password", "Set a password", put(set_password)).takes::<SetPassword>(),
-        Route::new("PUT", "/accounts/{address}/address", "Rename an account", set::<Renamed>())
+        Route::new(
+            "PUT",
+            ONE,
+            "Replace an account's settings, its address included",
+            Touches::ACCOUNT,
+            put(put_account),
+        )
+        .takes::<AccountSpec>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "DELETE",
+            ONE,
+            "Remove an account with its aliases and mail",
+            Touches::ACCOUNT,
+            delete(remove_account),
+        ),
+        Route::new("PUT", "/accounts/{address}/password", "Set a password", Touches::OWN_SETTINGS, put(set_password))
+            .takes::<SetPassword>(),
+        Route::new("PUT", "/accounts/{address}/address", "Rename an account", Touches::ACCOUNT, set::<Renamed>())
             .takes::<Renamed>()
             .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/state", "Activate, block, freeze or bin an account", set::<NewState>())
-            .takes::<NewState>()
-            .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/admin", "Make or unmake a domain admin", set::<IsAdmin>())
-            .takes::<IsAdmin>()
-            .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/departments", "Set an account's departments", set::<Departments>())
-            .takes::<Departments>()
-            .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/scopes", "Set with whom an account may correspond", set::<Scopes>())
-            .takes::<Scopes>()
-            .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/quota", "Limit an account's mail", set::<Quota>())
+        Route::new(
+            "PUT",
+            "/accounts/{address}/state",
+            "Activate, block, freeze or bin an account",
+            Touches::ACCOUNT,
+            set::<NewState>(),
+        )
+        .takes::<NewState>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/admin",
+            "Make or unmake a domain admin",
+            Touches::ACCOUNT,
+            set::<IsAdmin>(),
+        )
+        .takes::<IsAdmin>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/departments",
+            "Set an account's departments",
+            Touches::ACCOUNT,
+            set::<Departments>(),
+        )
+        .takes::<Departments>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/scopes",
+            "Set with whom an account may correspond",
+            Touches::ACCOUNT,
+            set::<Scopes>(),
+        )
+        .takes::<Scopes>()
+        .shows::<AccountSpec>(),
+        Route::new("PUT", "/accounts/{address}/quota", "Limit an account's mail", Touches::ACCOUNT, set::<Quota>())
             .takes::<Quota>()
             .shows::<AccountSpec>(),
-        Route::new("PUT", FORWARD, "Set the owner's forward", set::<ForwardSpec>())
+        Route::new("PUT", FORWARD, "Set the owner's forward", Touches::OWN_SETTINGS, set::<ForwardSpec>())
             .takes::<ForwardSpec>()
             .shows::<AccountSpec>(),
-        Route::new("DELETE", FORWARD, "End the owner's forward", clear::<ForwardSpec>()),
-        Route::new("POST", ASK, "Ask the forward's targets that have not confirmed once more", post(ask_targets))
-            .takes::<AskTargets>()
-            .lists::<AskedView>(),
-        Route::new("PUT", ADMIN_FORWARD, "Set an admin's forward", set::<AdminForwardSpec>())
+        Route::new("DELETE", FORWARD, "End the owner's forward", Touches::OWN_SETTINGS, clear::<ForwardSpec>()),
+        Route::new(
+            "POST",
+            ASK,
+            "Ask the forward's targets that have not confirmed once more",
+            Touches::OWN_SETTINGS,
+            post(ask_targets),
+        )
+        .takes::<AskTargets>()
+        .lists::<AskedView>(),
+        Route::new("PUT", ADMIN_FORWARD, "Set an admin's forward", Touches::ACCOUNT, set::<AdminForwardSpec>())
             .takes::<AdminForwardSpec>()
             .shows::<AccountSpec>(),
-        Route::new("DELETE", ADMIN_FORWARD, "End an admin's forward", clear::<AdminForwardSpec>()),
-        Route::new("PUT", VACATION, "Set the owner's auto reply", set::<Vacation>())
+        Route::new("DELETE", ADMIN_FORWARD, "End an admin's forward", Touches::ACCOUNT, clear::<AdminForwardSpec>()),
+        Route::new("PUT", VACATION, "Set the owner's auto reply", Touches::OWN_SETTINGS, set::<Vacation>())
             .takes::<Vacation>()
             .shows::<AccountSpec>(),
-        Route::new("DELETE", VACATION, "End the owner's auto reply", clear::<Vacation>()),
-        Route::new("PUT", ADMIN_REPLY, "Set an admin's auto reply", set::<AdminReply>())
+        Route::new("DELETE", VACATION, "End the owner's auto reply", Touches::OWN_SETTINGS, clear::<Vacation>()),
+        Route::new("PUT", ADMIN_REPLY, "Set an admin's auto reply", Touches::ACCOUNT, set::<AdminReply>())
             .takes::<AdminReply>()
             .shows::<AccountSpec>(),
-        Route::new("DELETE", ADMIN_REPLY, "End an admin's auto reply", clear::<AdminReply>()),
-        Route::new("PUT", "/accounts/{address}/blocked", "Set the owner's blocked senders", set::<BlockedSenders>())
-            .takes::<BlockedSenders>()
-            .shows::<AccountSpec>(),
-        Route::new("PUT", "/accounts/{address}/grants", "Set the rights of others on an account", set::<Grants>())
-            .takes::<Grants>()
-            .shows::<AccountSpec>(),
+        Route::new("DELETE", ADMIN_REPLY, "End an admin's auto reply", Touches::ACCOUNT, clear::<AdminReply>()),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/blocked",
+            "Set the owner's blocked senders",
+            Touches::OWN_SETTINGS,
+            set::<BlockedSenders>(),
+        )
+        .takes::<BlockedSenders>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/grants",
+            "Set the rights of others on an account",
+            Touches::ACCOUNT,
+            set::<Grants>(),
+        )
+        .takes::<Grants>()
+        .shows::<AccountSpec>(),
     ]
 }
 
@@ -298,19 +362,21 @@ struct ListAccounts {
 
 async fn accounts(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<ListAccounts>,
 ) -> Answer<Json<Page<AccountView>>> {
     let domain = query.domain.map(|d| Domain::parse(&d)).transpose();
     let domain = domain.map_err(|e| OpError::not_an_address("domain", e))?;
     let filter = AccountFilter { domain, state: query.state, department: query.department };
-    Ok(Json(admin.accounts(&filter, listed(query.after, query.limit))?))
+    Ok(Json(admin.accounts(actor, &filter, listed(query.after, query.limit))?))
 }
 
 async fn account(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     AddressInPath(address): AddressInPath,
 ) -> Answer<Json<AccountDetail>> {
-    Ok(Json(admin.account(&address)?))
+    Ok(Json(admin.account(actor, &address)?))
 }
 
 async fn put_account(

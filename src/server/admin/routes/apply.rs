@@ -12,13 +12,20 @@ use super::super::Actor;
 use super::super::ops::{Admin, Applied};
 use super::super::request::{InQuery, TomlBody};
 use super::{Answer, Route};
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("POST", "/apply", "Make everything as a TOML file says; dry_run=true only shows it", post(apply))
-            .query::<HowToApply>()
-            .takes_toml()
-            .answers::<Applied>(),
+        Route::new(
+            "POST",
+            "/apply",
+            "Make everything as a TOML file says; dry_run=true only shows it",
+            Touches::Server,
+            post(apply),
+        )
+        .query::<HowToApply>()
+        .takes_toml()
+        .answers::<Applied>(),
     ]
 }
 

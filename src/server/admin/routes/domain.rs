@@ -15,41 +15,68 @@ use super::super::request::{AddressInPath, Body, DomainInPath, InQuery, Shaped};
 use super::super::spec::{AliasSpec, DomainSpec};
 use super::super::view::{AliasView, DomainDetail, DomainView, Page};
 use super::{Answer, Created, Enabled, Route, address_in, listed};
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/domains", "List the domains", get(domains)).lists::<DomainView>(),
-        Route::new("POST", "/domains", "Host a domain, or a second name of one", post(add_domain))
+        Route::new("GET", "/domains", "List the domains", Touches::OURS, get(domains)).lists::<DomainView>(),
+        Route::new("POST", "/domains", "Host a domain, or a second name of one", Touches::Server, post(add_domain))
             .takes::<DomainSpec>()
             .answers::<DomainView>()
             .created(),
-        Route::new("GET", "/domains/{name}", "Show a domain", get(domain)).answers::<DomainDetail>(),
-        Route::new("PUT", "/domains/{name}", "Replace a domain's settings", put(put_domain))
+        Route::new("GET", "/domains/{name}", "Show a domain", Touches::Domain, get(domain)).answers::<DomainDetail>(),
+        Route::new("PUT", "/domains/{name}", "Replace a domain's settings", Touches::Domain, put(put_domain))
             .takes::<DomainSpec>()
             .answers::<DomainDetail>(),
-        Route::new("DELETE", "/domains/{name}", "Stop to host a domain without addresses", delete(remove_domain)),
-        Route::new("PUT", "/domains/{name}/catch-all", "Set who receives mail for nobody's addresses", put(catch_all))
-            .takes::<CatchAll>()
-            .answers::<DomainDetail>(),
-        Route::new("DELETE", "/domains/{name}/catch-all", "Refuse mail for nobody's addresses", delete(no_catch_all)),
-        Route::new("GET", "/aliases", "List the aliases", get(aliases)).query::<ListAliases>().lists::<AliasView>(),
-        Route::new("POST", "/aliases", "Give an account a further address", post(add_alias))
+        Route::new(
+            "DELETE",
+            "/domains/{name}",
+            "Stop to host a domain without addresses",
+            Touches::Server,
+            delete(remove_domain),
+        ),
+        Route::new(
+            "PUT",
+            "/domains/{name}/catch-all",
+            "Set who receives mail for nobody's addresses",
+            Touches::Domain,
+            put(catch_all),
+        )
+        .takes::<CatchAll>()
+        .answers::<DomainDetail>(),
+        Route::new(
+            "DELETE",
+            "/domains/{name}/catch-all",
+            "Refuse mail for nobody's addresses",
+            Touches::Domain,
+            delete(no_catch_all),
+        ),
+        Route::new("GET", "/aliases", "List the aliases", Touches::OURS, get(aliases))
+            .query::<ListAliases>()
+            .lists::<AliasView>(),
+        Route::new("POST", "/aliases", "Give an account a further address", Touches::OURS, post(add_alias))
             .takes::<AliasSpec>()
             .answers::<AliasView>()
             .created(),
-        Route::new("GET", "/aliases/{address}", "Show an alias", get(alias)).answers::<AliasView>(),
-        Route::new("PUT", "/aliases/{address}", "Replace an alias", put(put_alias))
+        Route::new("GET", "/aliases/{address}", "Show an alias", Touches::Alias, get(alias)).answers::<AliasView>(),
+        Route::new("PUT", "/aliases/{address}", "Replace an alias", Touches::Alias, put(put_alias))
             .takes::<AliasSpec>()
             .answers::<AliasView>(),
-        Route::new("DELETE", "/aliases/{address}", "Take an alias away", delete(remove_alias)),
-        Route::new("PUT", "/aliases/{address}/enabled", "Enable or disable an alias", put(enable_alias))
-            .takes::<Enabled>()
-            .answers::<AliasView>(),
+        Route::new("DELETE", "/aliases/{address}", "Take an alias away", Touches::Alias, delete(remove_alias)),
+        Route::new(
+            "PUT",
+            "/aliases/{address}/enabled",
+            "Enable or disable an alias",
+            Touches::Alias,
+            put(enable_alias),
+        )
+        .takes::<Enabled>()
+        .answers::<AliasView>(),
     ]
 }
 
-async fn domains(State(admin): State<Arc<Admin>>) -> Json<Page<DomainView>> {
-    Json(Page { items: admin.domains(), next: None })
+async fn domains(State(admin): State<Arc<Admin>>, Extension(actor): Extension<Actor>) -> Json<Page<DomainView>> {
+    Json(Page { items: admin.domains(actor), next: None })
 }
 
 async fn domain(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath) -> Answer<Json<DomainDetail>> {
@@ -117,10 +144,11 @@ struct ListAliases {
 
 async fn aliases(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<ListAliases>,
 ) -> Answer<Json<Page<AliasView>>> {
     let account = query.account.map(|a| address_in("account", &a)).transpose()?;
-    Ok(Json(admin.aliases(account.as_ref(), listed(query.after, query.limit))?))
+    Ok(Json(admin.aliases(actor, account.as_ref(), listed(query.after, query.limit))?))
 }
 
 async fn alias(State(admin): State<Arc<Admin>>, AddressInPath(address): AddressInPath) -> Answer<Json<AliasView>> {

@@ -18,6 +18,8 @@ use super::super::view::{GroupView, Listed, Page};
 use super::{Answer, Created, Route, listed};
 use crate::directory::{Listing, Mode};
 use crate::mail::Domain;
+use crate::policy::administration::Operation;
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/groups/{address}";
@@ -26,35 +28,50 @@ pub(super) fn routes() -> Vec<Route> {
     const WHITELIST: &str = "/groups/{address}/whitelist";
     const LISTED: &str = "/groups/{address}/whitelist/{entry}";
     vec![
-        Route::new("GET", "/groups", "List the groups", get(groups)).query::<ListGroups>().lists::<GroupView>(),
-        Route::new("POST", "/groups", "Add a group", post(add_group))
+        Route::new("GET", "/groups", "List the groups", Touches::Browse, get(groups))
+            .query::<ListGroups>()
+            .lists::<GroupView>(),
+        Route::new("POST", "/groups", "Add a group", Touches::OURS, post(add_group))
             .takes::<GroupSpec>()
             .shows::<GroupSpec>()
             .created(),
-        Route::new("GET", ONE, "Show a group", get(group)).shows::<GroupSpec>(),
-        Route::new("PUT", ONE, "Replace a group, its address included", put(put_group))
+        Route::new("GET", ONE, "Show a group", Touches::GROUP, get(group)).shows::<GroupSpec>(),
+        Route::new("PUT", ONE, "Replace a group, its address included", Touches::GROUP, put(put_group))
             .takes::<GroupSpec>()
             .shows::<GroupSpec>(),
-        Route::new("DELETE", ONE, "Remove a group", delete(remove_group)),
-        Route::new("GET", MEMBERS, "Show a group's members", get(members)).answers::<Members>(),
-        Route::new("POST", MEMBERS, "Add members to a group", post(add_members))
+        Route::new("DELETE", ONE, "Remove a group", Touches::Group(Operation::Organisation), delete(remove_group)),
+        Route::new("GET", MEMBERS, "Show a group's members", Touches::Group(Operation::ListMembers), get(members))
+            .answers::<Members>(),
+        Route::new("POST", MEMBERS, "Add members to a group", Touches::GROUP, post(add_members))
             .takes::<Members>()
             .answers::<Members>(),
-        Route::new("PUT", MEMBERS, "Replace a group's members", put(put_members))
+        Route::new("PUT", MEMBERS, "Replace a group's members", Touches::GROUP, put(put_members))
             .takes::<Members>()
             .answers::<Members>(),
-        Route::new("DELETE", MEMBER, "Take a member out of a group", delete(remove_member)),
-        Route::new("POST", WHITELIST, "Add entries to a group's whitelist", post(add_listed))
+        Route::new("DELETE", MEMBER, "Take a member out of a group", Touches::GROUP, delete(remove_member)),
+        Route::new("POST", WHITELIST, "Add entries to a group's whitelist", Touches::GROUP, post(add_listed))
             .takes::<Whitelist>()
             .shows::<GroupSpec>(),
-        Route::new("DELETE", LISTED, "Take an entry off a group's whitelist", delete(remove_listed)),
-        Route::new("PUT", "/groups/{address}/permission", "Set who may send to a group", put(permission))
-            .takes::<Permission>()
-            .shows::<GroupSpec>(),
-        Route::new("PUT", "/groups/{address}/moderation", "Set what is held for approval", put(moderation))
-            .takes::<ModerationSpec>()
-            .shows::<GroupSpec>(),
-        Route::new("PUT", "/groups/{address}/settings", "Set what is named of a group", put(settings))
+        Route::new("DELETE", LISTED, "Take an entry off a group's whitelist", Touches::GROUP, delete(remove_listed)),
+        Route::new(
+            "PUT",
+            "/groups/{address}/permission",
+            "Set who may send to a group",
+            Touches::GROUP,
+            put(permission),
+        )
+        .takes::<Permission>()
+        .shows::<GroupSpec>(),
+        Route::new(
+            "PUT",
+            "/groups/{address}/moderation",
+            "Set what is held for approval",
+            Touches::GROUP,
+            put(moderation),
+        )
+        .takes::<ModerationSpec>()
+        .shows::<GroupSpec>(),
+        Route::new("PUT", "/groups/{address}/settings", "Set what is named of a group", Touches::GROUP, put(settings))
             .takes::<Settings>()
             .shows::<GroupSpec>(),
     ]
@@ -71,10 +88,14 @@ struct ListGroups {
     limit: Option<usize>,
 }
 
-async fn groups(State(admin): State<Arc<Admin>>, InQuery(query): InQuery<ListGroups>) -> Answer<Json<Page<GroupView>>> {
+async fn groups(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    InQuery(query): InQuery<ListGroups>,
+) -> Answer<Json<Page<GroupView>>> {
     let domain = query.domain.map(|d| Domain::parse(&d)).transpose();
     let domain = domain.map_err(|e| OpError::not_an_address("domain", e))?;
-    Ok(Json(admin.groups(domain.as_ref(), listed(query.after, query.limit))))
+    Ok(Json(admin.groups(actor, domain.as_ref(), listed(query.after, query.limit))))
 }
 
 async fn group(State(admin): State<Arc<Admin>>, AddressInPath(address): AddressInPath) -> Answer<Json<Shown>> {
@@ -114,8 +135,12 @@ struct Members {
     members: Vec<MemberSpec>,
 }
 
-async fn members(State(admin): State<Arc<Admin>>, AddressInPath(address): AddressInPath) -> Answer<Json<Members>> {
-    Ok(Json(Members { members: admin.group(&address)?.shape.members }))
+async fn members(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    AddressInPath(address): AddressInPath,
+) -> Answer<Json<Members>> {
+    Ok(Json(Members { members: admin.members(actor, &address)? }))
 }
 
 async fn add_members(

@@ -13,34 +13,40 @@ use utoipa::ToSchema;
 use super::{Answer, Route};
 use crate::mail::{Address, BlobId, ForwardPath, HoldId, Host, QueueId, ReversePath, Timestamp};
 use crate::proto::authres::SpfResult;
-use crate::server::admin::Actor;
 use crate::server::admin::error::{ApiError, OpError, RequestError};
 use crate::server::admin::ops::{Admin, HoldFilter, Question, Ruling, TraceFilter, queue_of};
 use crate::server::admin::report::{ExplainView, HoldView, QueueItemView, TraceView};
 use crate::server::admin::request::{Body, IdInPath, InQuery};
 use crate::server::admin::spec::moment;
 use crate::server::admin::view::Page;
+use crate::server::admin::{Actor, Touches};
 use crate::store::{HoldKind, QueueList};
 
 pub(super) fn routes() -> Vec<Route> {
     const ACCEPT: &str = "/holds/{id}/accept";
     const REFUSE: &str = "/holds/{id}/refuse";
     vec![
-        Route::new("GET", "/trace", "Find messages, newest first", get(traces))
+        Route::new("GET", "/trace", "Find messages, newest first", Touches::Browse, get(traces))
             .query::<FindTraces>()
             .lists::<TraceView>(),
-        Route::new("GET", "/trace/{id}", "Show where a message went", get(trace)).answers::<TraceView>(),
-        Route::new("GET", "/queue", "List what has still to be delivered", get(queue))
+        Route::new("GET", "/trace/{id}", "Show where a message went", Touches::Browse, get(trace))
+            .answers::<TraceView>(),
+        Route::new("GET", "/queue", "List what has still to be delivered", Touches::Server, get(queue))
             .query::<ListQueue>()
             .lists::<QueueItemView>(),
-        Route::new("GET", "/queue/{id}", "Show an item of the queue", get(queue_item)).answers::<QueueItemView>(),
-        Route::new("GET", "/holds", "List messages that wait for a decision", get(holds))
+        Route::new("GET", "/queue/{id}", "Show an item of the queue", Touches::Server, get(queue_item))
+            .answers::<QueueItemView>(),
+        Route::new("GET", "/holds", "List messages that wait for a decision", Touches::Browse, get(holds))
             .query::<ListHolds>()
             .lists::<HoldView>(),
-        Route::new("GET", "/holds/{id}", "Show a held message", get(hold)).answers::<HoldView>(),
-        Route::new("POST", ACCEPT, "Let a held message through", post(accept)).takes::<Decide>().answers::<HoldView>(),
-        Route::new("POST", REFUSE, "Refuse a held message", post(refuse)).takes::<Decide>().answers::<HoldView>(),
-        Route::new("POST", "/explain", "Say what would happen to a message, and why", post(explain))
+        Route::new("GET", "/holds/{id}", "Show a held message", Touches::Hold, get(hold)).answers::<HoldView>(),
+        Route::new("POST", ACCEPT, "Let a held message through", Touches::Hold, post(accept))
+            .takes::<Decide>()
+            .answers::<HoldView>(),
+        Route::new("POST", REFUSE, "Refuse a held message", Touches::Hold, post(refuse))
+            .takes::<Decide>()
+            .answers::<HoldView>(),
+        Route::new("POST", "/explain", "Say what would happen to a message, and why", Touches::OURS, post(explain))
             .takes::<Explain>()
             .answers::<ExplainView>(),
     ]
@@ -67,10 +73,11 @@ struct FindTraces {
 
 async fn traces(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<FindTraces>,
 ) -> Answer<Json<Page<TraceView, String>>> {
     if let Some(id) = query.id {
-        let items = match admin.trace(id_in("id", &id)?).await {
+        let items = match admin.trace(actor, id_in("id", &id)?).await {
             Ok(trace) => vec![trace],
             Err(OpError::Refused(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
@@ -85,11 +92,15 @@ async fn traces(
         to: query.to.map(|text| moment_in("to", &text)).transpose()?,
     };
     let after = query.after.map(|text| id_in("after", &text)).transpose()?;
-    Ok(Json(admin.traces(filter, after, page_size(query.limit)).await?))
+    Ok(Json(admin.traces(actor, filter, after, page_size(query.limit)).await?))
 }
 
-async fn trace(State(admin): State<Arc<Admin>>, IdInPath(id): IdInPath<BlobId>) -> Answer<Json<TraceView>> {
-    Ok(Json(admin.trace(id).await?))
+async fn trace(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    IdInPath(id): IdInPath<BlobId>,
+) -> Answer<Json<TraceView>> {
+    Ok(Json(admin.trace(actor, id).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -143,6 +154,7 @@ enum KindWord {
 
 async fn holds(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<ListHolds>,
 ) -> Answer<Json<Page<HoldView, String>>> {
     let kind = query.kind.map(|kind| match kind {
@@ -152,11 +164,15 @@ async fn holds(
     });
     let filter = HoldFilter { organisation: query.organisation, kind, with_decided: query.all };
     let after = query.after.map(|text| id_in("after", &text)).transpose()?;
-    Ok(Json(admin.holds(filter, after, page_size(query.limit)).await?))
+    Ok(Json(admin.holds(actor, filter, after, page_size(query.limit)).await?))
 }
 
-async fn hold(State(admin): State<Arc<Admin>>, IdInPath(id): IdInPath<HoldId>) -> Answer<Json<HoldView>> {
-    Ok(Json(admin.hold(id).await?))
+async fn hold(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    IdInPath(id): IdInPath<HoldId>,
+) -> Answer<Json<HoldView>> {
+    Ok(Json(admin.hold(actor, id).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -203,7 +219,11 @@ struct Explain {
     spf: SpfResult,
 }
 
-async fn explain(State(admin): State<Arc<Admin>>, Body(body): Body<Explain>) -> Answer<Json<ExplainView>> {
+async fn explain(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<Explain>,
+) -> Answer<Json<ExplainView>> {
     let reverse_path = match body.from.as_str() {
         "" | "<>" => ReversePath::Null,
         text => ReversePath::Address(address_in("from", text)?),
@@ -213,7 +233,7 @@ async fn explain(State(admin): State<Arc<Admin>>, Body(body): Body<Explain>) -> 
         text => ForwardPath::Address(address_in("to", text)?),
     };
     let question = Question { reverse_path, to, auth: body.auth, client: body.client, spf: body.spf };
-    Ok(Json(admin.explain(question).await?))
+    Ok(Json(admin.explain(actor, question).await?))
 }
 
 fn address_in(field: &'static str, text: &str) -> Result<Address, OpError> {

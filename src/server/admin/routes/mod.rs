@@ -1,9 +1,11 @@
-//! The paths of the API: one table, from which both the router and its description are made.
+//! The paths of the API: one table, from which both the router and its description are made, and what each touches:
+//! [`gate`] asks before every handler whether whoever asks may.
 
 mod account;
 mod apply;
 mod audit;
 mod domain;
+mod gate;
 mod group;
 mod messages;
 mod openapi;
@@ -17,7 +19,7 @@ pub use route::Route;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,7 @@ use utoipa::ToSchema;
 use super::Actor;
 use super::error::{ApiError, OpError, RequestError};
 use super::ops::{Admin, Listed};
+use super::visitor::Visitor;
 use crate::mail::Address;
 
 /// Every route below `/api/v1`.
@@ -47,18 +50,18 @@ pub fn routes() -> Vec<Route> {
     parts.into_iter().flatten().collect()
 }
 
-/// The API. Who serves it puts an [`Actor`] into the extensions of each request it lets in; without one everything
-/// but `/healthz` and the description of the API is refused.
+/// The API. Who serves it puts an [`Actor`] or a [`Visitor`] into the extensions of each request; without one, or if the
+/// visitor proves nothing, everything but `/healthz` and the description of the API is refused.
 pub fn router(admin: Arc<Admin>) -> Router {
     let routes = routes();
     let description: Bytes = openapi::describe(&routes).to_string().into();
     let description = ([(header::CONTENT_TYPE, "application/json")], description);
     let api = routes
         .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fold(Router::new(), |router, route| router.route(route.path, gate::guarded(route, &admin)))
         .route("/openapi.json", get(description.clone()))
         .method_not_allowed_fallback(async || ApiError::from(RequestError::Method))
-        .layer(middleware::from_fn(only_actors))
+        .layer(middleware::from_fn_with_state(admin.clone(), only_actors))
         .with_state(admin);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -71,11 +74,19 @@ pub fn router(admin: Arc<Admin>) -> Router {
 type Answer<T> = Result<T, ApiError>;
 type Created<T> = (StatusCode, Json<T>);
 
-async fn only_actors(request: Request, next: Next) -> Response {
-    match request.extensions().get::<Actor>() {
-        Some(_) => next.run(request).await,
-        None => ApiError::from(RequestError::Unauthorized).into_response(),
+async fn only_actors(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<Actor>().is_none() {
+        let visitor = request.extensions_mut().remove::<Visitor>();
+        let identified = match visitor {
+            Some(visitor) => visitor.identify(&admin, request.headers()).await,
+            None => Err(RequestError::Unauthorized),
+        };
+        match identified {
+            Ok(actor) => drop(request.extensions_mut().insert(actor)),
+            Err(error) => return ApiError::from(error).into_response(),
+        }
     }
+    next.run(request).await
 }
 
 /// Which part of a list.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::route::{Route, reference};
+use crate::policy::administration::Relation;
 use crate::server::admin::error::ErrorAnswer;
 
 /// The description of the routes.
@@ -31,20 +32,44 @@ pub(super) fn describe(routes: &[Route]) -> Value {
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "token": [] }, {}],
+        "security": [{ "account": [] }, { "token": [] }, {}],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": { "token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "Over TCP. On the Unix socket the kernel says who asks.",
-            } },
-            "responses": { "Error": {
-                "description": "Refused or failed: nothing has changed",
-                "content": { "application/json": { "schema": error } },
-            } },
+            "securitySchemes": {
+                "account": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "Over TCP: an account's address and password. It may do what each operation's \
+                        x-permitted says, with what it is to the object.",
+                },
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Over TCP: the operator. On the Unix socket the kernel says who asks.",
+                },
+            },
+            "responses": responses(&error),
         },
+    })
+}
+
+/// What every operation can answer.
+fn responses(error: &Value) -> Value {
+    let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+    let response = |description: &str, headers: Value| {
+        json!({
+            "description": description,
+            "headers": headers,
+            "content": { "application/json": { "schema": error } },
+        })
+    };
+    let wait = json!({ "Retry-After": text("Seconds to wait") });
+    json!({
+        "Error": response("Refused or failed: nothing has changed", json!({})),
+        "Unauthorized": response("No credentials, or wrong ones", json!({ "WWW-Authenticate": text("Basic, Bearer") })),
+        "Forbidden": response("Not permitted, or the account is disabled; recorded in the audit log", json!({})),
+        "TooMany": response("Too many failed logins or refused requests", wait),
     })
 }
 
@@ -56,9 +81,13 @@ fn operation(route: &Route) -> Value {
     let mut object = json!({
         "summary": route.summary,
         "operationId": operation_id(route),
+        "x-permitted": route.touches.permitted().map(Relation::name).collect::<Vec<_>>(),
         "tags": [route.path.split('/').nth(1).unwrap_or_default()],
         "responses": {
             route.status.to_string(): answer,
+            "401": { "$ref": "#/components/responses/Unauthorized" },
+            "403": { "$ref": "#/components/responses/Forbidden" },
+            "429": { "$ref": "#/components/responses/TooMany" },
             "default": { "$ref": "#/components/responses/Error" },
         },
     });

@@ -15,58 +15,79 @@ use super::super::request::{InQuery, NameInPath, Shaped};
 use super::super::spec::{DepartmentSpec, OrganisationSpec, RelaySpec};
 use super::super::view::{Listed, Page};
 use super::{Answer, Created, Of, Paged, PagedOf, Route, listed};
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/organisations", "List the organisations", get(organisations))
+        Route::new("GET", "/organisations", "List the organisations", Touches::OURS, get(organisations))
             .query::<Paged>()
             .lists_shown::<OrganisationSpec>(),
-        Route::new("POST", "/organisations", "Add an organisation", post(add_organisation))
+        Route::new("POST", "/organisations", "Add an organisation", Touches::Server, post(add_organisation))
             .takes::<OrganisationSpec>()
             .shows::<OrganisationSpec>()
             .created(),
-        Route::new("GET", "/organisations/{name}", "Show an organisation", get(organisation))
+        Route::new("GET", "/organisations/{name}", "Show an organisation", Touches::ORGANISATION, get(organisation))
             .shows::<OrganisationSpec>(),
-        Route::new("PUT", "/organisations/{name}", "Replace an organisation's settings", put(put_organisation))
-            .takes::<OrganisationSpec>()
-            .shows::<OrganisationSpec>(),
-        Route::new("DELETE", "/organisations/{name}", "Remove an empty organisation", delete(remove_organisation)),
-        Route::new("GET", "/departments", "List the departments", get(departments))
+        Route::new(
+            "PUT",
+            "/organisations/{name}",
+            "Replace an organisation's settings",
+            Touches::ORGANISATION,
+            put(put_organisation),
+        )
+        .takes::<OrganisationSpec>()
+        .shows::<OrganisationSpec>(),
+        Route::new(
+            "DELETE",
+            "/organisations/{name}",
+            "Remove an empty organisation",
+            Touches::Server,
+            delete(remove_organisation),
+        ),
+        Route::new("GET", "/departments", "List the departments", Touches::NAMED, get(departments))
             .query::<PagedOf>()
             .lists_shown::<DepartmentSpec>(),
-        Route::new("POST", "/departments", "Add a department", post(add_department))
+        Route::new("POST", "/departments", "Add a department", Touches::OURS, post(add_department))
             .takes::<DepartmentSpec>()
             .shows::<DepartmentSpec>()
             .created(),
-        Route::new("GET", "/departments/{path}", "Show a department", get(department))
+        Route::new("GET", "/departments/{path}", "Show a department", Touches::NAMED, get(department))
             .query::<Of>()
             .shows::<DepartmentSpec>(),
-        Route::new("PUT", "/departments/{path}", "Replace, rename or move a department", put(put_department))
-            .query::<Of>()
-            .takes::<DepartmentSpec>()
-            .shows::<DepartmentSpec>(),
-        Route::new("DELETE", "/departments/{path}", "Remove a department", delete(remove_department))
+        Route::new(
+            "PUT",
+            "/departments/{path}",
+            "Replace, rename or move a department",
+            Touches::NAMED,
+            put(put_department),
+        )
+        .query::<Of>()
+        .takes::<DepartmentSpec>()
+        .shows::<DepartmentSpec>(),
+        Route::new("DELETE", "/departments/{path}", "Remove a department", Touches::NAMED, delete(remove_department))
             .query::<Removal>(),
-        Route::new("GET", "/relays", "List the trusted relays and gateways", get(relays))
+        Route::new("GET", "/relays", "List the trusted relays and gateways", Touches::Server, get(relays))
             .query::<Paged>()
             .lists_shown::<RelaySpec>(),
-        Route::new("POST", "/relays", "List a host or network as relay or gateway", post(add_relay))
+        Route::new("POST", "/relays", "List a host or network as relay or gateway", Touches::Server, post(add_relay))
             .takes::<RelaySpec>()
             .shows::<RelaySpec>()
             .created(),
-        Route::new("GET", "/relays/{network}", "Show a relay or gateway", get(relay)).shows::<RelaySpec>(),
-        Route::new("PUT", "/relays/{network}", "Replace a relay or gateway", put(put_relay))
+        Route::new("GET", "/relays/{network}", "Show a relay or gateway", Touches::Server, get(relay))
+            .shows::<RelaySpec>(),
+        Route::new("PUT", "/relays/{network}", "Replace a relay or gateway", Touches::Server, put(put_relay))
             .takes::<RelaySpec>()
             .shows::<RelaySpec>(),
-        Route::new("DELETE", "/relays/{network}", "Take a network off the list", delete(remove_relay)),
+        Route::new("DELETE", "/relays/{network}", "Take a network off the list", Touches::Server, delete(remove_relay)),
     ]
 }
 
 async fn organisations(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<Paged>,
 ) -> Json<Page<Listed<OrganisationSpec>>> {
-    Json(admin.organisations(query.listed()))
+    Json(admin.organisations(actor, query.listed()))
 }
 
 async fn organisation(
@@ -104,17 +125,19 @@ async fn remove_organisation(
 
 async fn departments(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<PagedOf>,
 ) -> Answer<Json<Page<Listed<DepartmentSpec>>>> {
-    Ok(Json(admin.departments(query.organisation.as_deref(), listed(query.after, query.limit))?))
+    Ok(Json(admin.departments(actor, query.organisation.as_deref(), listed(query.after, query.limit))?))
 }
 
 async fn department(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     NameInPath(path): NameInPath,
     InQuery(query): InQuery<Of>,
 ) -> Answer<Json<Listed<DepartmentSpec>>> {
-    Ok(Json(admin.department(query.organisation.as_deref(), &path)?))
+    Ok(Json(admin.department(actor, query.organisation.as_deref(), &path)?))
 }
 
 async fn add_department(

@@ -8,6 +8,7 @@ use axum::routing::MethodRouter;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::server::admin::Touches;
 use crate::server::admin::ops::Admin;
 
 /// One method of one path.
@@ -18,6 +19,8 @@ pub struct Route {
     pub path: &'static str,
     /// What it does, in a few words.
     pub summary: &'static str,
+    /// What it touches, which decides who may use it.
+    pub touches: Touches,
     /// The schema whose fields are the parameters of its query.
     pub query: Option<Value>,
     /// The media type and schema of its body.
@@ -43,10 +46,11 @@ impl Route {
         method: &'static str,
         path: &'static str,
         summary: &'static str,
+        touches: Touches,
         handler: MethodRouter<Arc<Admin>>,
     ) -> Self {
         let schemas = BTreeMap::new();
-        Self { method, path, summary, query: None, body: None, status: 204, answer: None, schemas, handler }
+        Self { method, path, summary, touches, query: None, body: None, status: 204, answer: None, schemas, handler }
     }
 
     /// The parameters of its query are the fields of `T`.

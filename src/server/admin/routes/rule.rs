@@ -13,21 +13,26 @@ use super::super::request::{Body, InQuery, NameInPath, Shaped};
 use super::super::spec::RuleSpec;
 use super::super::view::{Listed, Page};
 use super::{Answer, Created, Enabled, Of, PagedOf, Route, listed};
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/rules", "List the mail rules", get(rules)).query::<PagedOf>().lists_shown::<RuleSpec>(),
-        Route::new("POST", "/rules", "Add a mail rule", post(add_rule))
+        Route::new("GET", "/rules", "List the mail rules", Touches::NAMED, get(rules))
+            .query::<PagedOf>()
+            .lists_shown::<RuleSpec>(),
+        Route::new("POST", "/rules", "Add a mail rule", Touches::OURS, post(add_rule))
             .takes::<RuleSpec>()
             .shows::<RuleSpec>()
             .created(),
-        Route::new("GET", "/rules/{name}", "Show a mail rule", get(rule)).query::<Of>().shows::<RuleSpec>(),
-        Route::new("PUT", "/rules/{name}", "Replace a mail rule", put(put_rule))
+        Route::new("GET", "/rules/{name}", "Show a mail rule", Touches::NAMED, get(rule))
+            .query::<Of>()
+            .shows::<RuleSpec>(),
+        Route::new("PUT", "/rules/{name}", "Replace a mail rule", Touches::NAMED, put(put_rule))
             .query::<Of>()
             .takes::<RuleSpec>()
             .shows::<RuleSpec>(),
-        Route::new("DELETE", "/rules/{name}", "Remove a mail rule", delete(remove_rule)).query::<Of>(),
-        Route::new("PUT", "/rules/{name}/enabled", "Switch a mail rule on or off", put(enable_rule))
+        Route::new("DELETE", "/rules/{name}", "Remove a mail rule", Touches::NAMED, delete(remove_rule)).query::<Of>(),
+        Route::new("PUT", "/rules/{name}/enabled", "Switch a mail rule on or off", Touches::NAMED, put(enable_rule))
             .query::<Of>()
             .takes::<Enabled>()
             .shows::<RuleSpec>(),
@@ -36,17 +41,19 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn rules(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     InQuery(query): InQuery<PagedOf>,
 ) -> Answer<Json<Page<Listed<RuleSpec>>>> {
-    Ok(Json(admin.rules(query.organisation.as_deref(), listed(query.after, query.limit))?))
+    Ok(Json(admin.rules(actor, query.organisation.as_deref(), listed(query.after, query.limit))?))
 }
 
 async fn rule(
     State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
     NameInPath(name): NameInPath,
     InQuery(query): InQuery<Of>,
 ) -> Answer<Json<Listed<RuleSpec>>> {
-    Ok(Json(admin.rule(&RuleName { name, organisation: query.organisation })?))
+    Ok(Json(admin.rule(actor, &RuleName { name, organisation: query.organisation })?))
 }
 
 async fn add_rule(

@@ -9,11 +9,12 @@ use axum::routing::get;
 use super::super::ops::Admin;
 use super::super::view::{CheckView, Status};
 use super::{Answer, Route};
+use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new("GET", "/status", "What the server is and has", get(status)).answers::<Status>(),
-        Route::new("GET", "/check", "Prove the store's references against its entries", get(check))
+        Route::new("GET", "/status", "What the server is and has", Touches::Server, get(status)).answers::<Status>(),
+        Route::new("GET", "/check", "Prove the store's references against its entries", Touches::Server, get(check))
             .answers::<CheckView>(),
     ]
 }

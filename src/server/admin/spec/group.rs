@@ -115,6 +115,8 @@ pub enum Authority {
     Admin,
     /// An account: over the groups that it manages.
     Account(AccountId),
+    /// Somebody who is gone: over none.
+    Nobody,
 }
 
 impl Authority {
@@ -123,6 +125,7 @@ impl Authority {
         match self {
             Self::Admin => true,
             Self::Account(id) => group.managers.contains(&id),
+            Self::Nobody => false,
         }
     }
 }
