@@ -2,6 +2,7 @@
 //! is a variant of the facts, and no error ever grants something (policy semantics §19).
 
 pub mod auto_reply;
+pub mod gateway;
 pub mod group;
 pub mod message;
 pub mod ownership;

@@ -5,9 +5,11 @@ use posthouse::emailauth::DkimInput;
 use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
-use posthouse::proto::message::{self, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, header};
+use posthouse::proto::message::{
+    self, Needle, Part, PartContent, Received, Scanner, SearchText, SentDate, Summary, header,
+};
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
-use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax};
+use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax, XClient};
 
 #[path = "../it/grammar.rs"]
 #[allow(dead_code, reason = "also read by the behaviour tests, which look at more of it")]
@@ -41,6 +43,7 @@ pub fn smtp_command(octets: &[u8]) {
                         round_trip(address);
                     }
                 }
+                Ok(Command::XClient(argument)) => drop(XClient::parse(&argument)),
                 // What is strict is also lenient.
                 Err(_) if syntax == Syntax::Lenient => assert!(Command::parse(line, Syntax::Strict).is_err()),
                 _ => {}
@@ -272,6 +275,7 @@ pub fn message(octets: &[u8]) {
         record.truncate(at);
         let _ = Summary::decode(&record);
     }
+    let _ = Received::parse(octets);
     let fields: usize = header::fields(octets).map(|f| f.raw.len()).sum();
     assert!(fields <= octets.len());
     header::count(octets, "Received");

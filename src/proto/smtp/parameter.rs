@@ -221,7 +221,7 @@ fn orcpt(value: &[u8]) -> Result<Box<str>, CommandError> {
 }
 
 /// `xtext` (RFC 3461 §4): printable characters, with `+` and two hexadecimal digits for the others.
-fn xtext(value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn xtext(value: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(value.len());
     let mut rest = value.iter();
     while let Some(b) = rest.next() {

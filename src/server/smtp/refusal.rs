@@ -140,6 +140,7 @@ pub(super) fn end(end: End, hostname: &str) -> Option<Reply> {
         End::TooManyErrors => (7, 0, "Too many errors, closing connection"),
         End::TooManyFailedLogins => (7, 0, "Too many failed logins, closing connection"),
         End::InputBeforeTls => (7, 0, "Input before TLS, closing connection"),
+        End::TooManyConnections => (7, 0, "Too many connections, try again later"),
         End::LineFlood => (7, 0, "Line without end, closing connection"),
     };
     Some(Reply::new(421, EnhancedCode::new(4, subject, detail), format!("{hostname} {text}")))

@@ -11,6 +11,7 @@ mod auto_replies;
 mod expansion;
 mod follow_ups;
 mod forwarding;
+mod gateways;
 mod group_permissions;
 mod lookup;
 mod mail_rules;
