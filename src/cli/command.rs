@@ -169,6 +169,7 @@ mod tests {
             ("rule disable watch --organisation acme", true),
             ("relay add 192.0.2.0/24 gateway", true),
             ("relay add 192.0.2.1 gateway --received-by gw.corp.test", true),
+            ("relay add 192.0.2.0/24 trusted-relay --force", true),
             ("relay add 192.0.2.0/24 friend", false),
             ("trace find --recipient alice@corp.test --from 2026-01-01 --limit 5 --json", true),
             ("trace find --limit 5000", false),

@@ -125,6 +125,9 @@ pub enum RelayCommand {
         /// Of a gateway that puts a Received field before every message: its name in the `by` clause.
         #[arg(long, value_name = "NAME")]
         received_by: Option<String>,
+        /// Even if the DNS does not tell whether a trusted relay is an MX of a domain here.
+        #[arg(long)]
+        force: bool,
     },
     /// List the networks: network, kind, name in Received.
     List(Format),
@@ -180,9 +183,10 @@ pub fn department(client: &Client, command: DepartmentCommand) -> Result<(), Fai
 /// Carries out a command on relays.
 pub fn relay(client: &Client, command: RelayCommand) -> Result<(), Failure> {
     match command {
-        RelayCommand::Add { network, kind, received_by } => {
+        RelayCommand::Add { network, kind, received_by, force } => {
+            let at = with_query("/relays", &[("force", force.then_some("true"))]);
             let fields = [("network", Some(network)), ("kind", Some(kind)), ("received_by", received_by)];
-            client.add("/relays", &object(fields.iter().map(|(field, value)| (*field, value.as_deref())))).map(drop)
+            client.add(&at, &object(fields.iter().map(|(field, value)| (*field, value.as_deref())))).map(drop)
         }
         RelayCommand::List(format) => list(client, "/relays", &[], &["network", "kind", "received_by"], format),
         RelayCommand::Show { network, format } => group::show(client, &path(&["relays", &network]), format),

@@ -18,6 +18,7 @@ mod mail_rules;
 mod moderation;
 mod nested_groups;
 mod ownership;
+mod relays;
 mod replies;
 mod row;
 mod single_copy;

@@ -10,6 +10,7 @@ mod alias;
 mod apply;
 mod audit_log;
 mod domain;
+mod exchange;
 mod explain;
 mod group;
 pub mod hold;
