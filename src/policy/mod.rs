@@ -4,6 +4,7 @@
 pub mod auto_reply;
 pub mod gateway;
 pub mod group;
+pub mod login;
 pub mod message;
 pub mod ownership;
 pub mod recipient;

@@ -13,6 +13,7 @@ mod follow_ups;
 mod forwarding;
 mod gateways;
 mod group_permissions;
+mod locking;
 mod lookup;
 mod mail_rules;
 mod moderation;

@@ -15,6 +15,7 @@ mod explain;
 mod group;
 pub mod hold;
 mod list;
+mod lock;
 mod organisation;
 mod queue;
 mod rule;

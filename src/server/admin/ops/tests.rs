@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::emailauth::EmailAuth;
-use crate::login::{Authenticator, LoginFailure};
+use crate::login::{Attempt, Authenticator, LoginFailure};
 use crate::mail::{Address, Clock, Domain};
 use crate::net::dns::Dns;
 use crate::server::admin::spec::{AccountSpec, DomainSpec, GroupSpec, MemberSpec, RuleSpec};
@@ -71,7 +71,8 @@ fn page(after: u32, limit: usize) -> Listed {
 
 async fn logs_in(admin: &Admin, name: &str, password: &str) -> bool {
     let directory = admin.services.directory.current();
-    match admin.services.authenticator.password(&directory, name, password).await {
+    let attempt = Attempt { directory: &directory, name, client: [192, 0, 2, 1].into(), now: Fixed.now() };
+    match admin.services.authenticator.password(&attempt, password).await {
         Ok(_) => true,
         Err(LoginFailure::BadCredentials) => false,
         Err(failure) => panic!("{failure:?}"),

@@ -17,13 +17,14 @@ use super::super::request::{AddressInPath, Body, InQuery, Shaped};
 use super::super::spec::{
     AccountSpec, AdminForwardSpec, AutoReplySpec, BlockedSpec, ForwardSpec, GrantSpec, Octets, ScopeSpec,
 };
-use super::super::view::{AccountDetail, AccountView, Page};
+use super::super::view::{AccountDetail, AccountView, LockView, Page};
 use super::{Answer, Created, Route, address_in, listed};
 use crate::directory::{AccountKind, AccountState, Incoming};
 use crate::mail::Domain;
 
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/accounts/{address}";
+    const LOCKS: &str = "/accounts/{address}/locks";
     const FORWARD: &str = "/accounts/{address}/forward";
     const ADMIN_FORWARD: &str = "/accounts/{address}/admin-forward";
     const VACATION: &str = "/accounts/{address}/vacation";
@@ -46,6 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
             .shows::<AccountSpec>(),
         Route::new("DELETE", ONE, "Remove an account with its aliases and mail", delete(remove_account)),
         Route::new("PUT", "/accounts/{address}/password", "Set a password", put(set_password)).takes::<SetPassword>(),
+        Route::new("GET", LOCKS, "List the locks after failed logins", get(locks)).lists::<LockView>(),
+        Route::new("DELETE", LOCKS, "Unlock an account and forget its failed logins", delete(unlock)),
         Route::new("PUT", "/accounts/{address}/address", "Rename an account", set::<Renamed>())
             .takes::<Renamed>()
             .shows::<AccountSpec>(),
@@ -330,6 +333,19 @@ async fn set_password(
     Body(body): Body<SetPassword>,
 ) -> Answer<StatusCode> {
     admin.set_password(actor, address, body.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn locks(State(admin): State<Arc<Admin>>, AddressInPath(address): AddressInPath) -> Answer<Json<Page<LockView>>> {
+    Ok(Json(admin.locks(&address)?))
+}
+
+async fn unlock(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    AddressInPath(address): AddressInPath,
+) -> Answer<StatusCode> {
+    admin.unlock(actor, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
