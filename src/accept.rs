@@ -17,6 +17,7 @@ mod reply;
 mod rule_set;
 mod stored;
 mod success;
+mod undelivered;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::Desk;
@@ -178,7 +179,8 @@ pub async fn give_up_undelivered(
     item: &QueueItem,
     target: &Target,
 ) -> Result<(), store::Error> {
-    let errands = aftermath::of_undelivered(directory, item, target);
+    let mut errands = aftermath::of_undelivered(directory, item, target);
+    errands.extend(undelivered::of_group(desk, directory, item, target).await?);
     let tell = errands.iter().map(errand::Errand::encode).collect();
     let (_, rows) = desk.store.queue_give_up(item.id, tell).await?;
     fulfil::all(desk, directory, &rows).await;

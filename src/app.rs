@@ -257,6 +257,7 @@ impl Bound {
         }
         tasks.spawn(admin::serve_unix(self.admin, admin.clone(), shutdown));
         // Not among the tasks: a stop does not wait for it, the next start goes on with it.
+        tokio::spawn(admin.clone().watch_relays());
         tokio::spawn(async move { admin.finish_removals().await });
         Ok(tasks)
     }

@@ -4,13 +4,13 @@
 //! The keyed hash covers the account's stored hash as well as the password, so that a changed password voids it;
 //! its key is drawn at start and never leaves memory. A wrong password costs an Argon2id run whether or not the
 //! account exists. When too many logins wait for a processor, further ones fail as [`LoginFailure::Unavailable`].
+//! Failures lock, for a time, whoever they are about (see [`locks`]): every login of every protocol comes through here.
 
-mod attempts;
-
-pub use attempts::{Attempts, LOGIN, Limit};
+pub mod locks;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,8 @@ use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::directory::{Account, Credentials, Directory, ScramVerifier};
-use crate::mail::{AccountId, Address};
+use crate::mail::{AccountId, Address, Timestamp};
+use locks::{Locks, Subject};
 
 /// Why nobody is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum LoginFailure {
     BadCredentials,
     /// The right password of an account that is frozen.
     Disabled,
+    /// Too many failures; what was sent now has not been looked at, or does not count any more.
+    Locked,
     /// Could not be decided now.
     Unavailable,
 }
@@ -55,6 +58,28 @@ impl Login {
     }
 }
 
+/// Somebody says to be somebody.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Where accounts are looked up.
+    pub directory: &'a Directory,
+    /// The login name as sent.
+    pub name: &'a str,
+    /// From where.
+    pub client: IpAddr,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Who is to prove by SCRAM to be who they say.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// `None` for a name that nobody has.
+    login: Option<Login>,
+    subject: Subject,
+    client: IpAddr,
+}
+
 /// Checks credentials. One for the process.
 pub struct Authenticator {
     /// Keys the hashes of good passwords.
@@ -62,6 +87,7 @@ pub struct Authenticator {
     /// Keys the verifiers of names that do not exist; outlives the process, as the real ones do.
     salt_key: [u8; 32],
     good: Mutex<LruCache<AccountId, [u8; 32]>>,
+    locks: Locks,
     processors: Semaphore,
     waiting: Semaphore,
     /// A hash to compare with when there is no account.
@@ -87,6 +113,7 @@ impl Authenticator {
             cache_key: random()?,
             salt_key,
             good: Mutex::new(LruCache::unbounded()),
+            locks: Locks::new(),
             processors: Semaphore::new(processors),
             waiting: Semaphore::new(MAX_WAITING),
             nobody: nobody.into(),
@@ -95,9 +122,18 @@ impl Authenticator {
 
     /// Checks a name and a password. Takes the same time for unknown accounts. Argon2id runs on blocking threads, at
     /// most as many at once as there are processors.
-    pub async fn password(&self, directory: &Directory, name: &str, password: &str) -> Result<Login, LoginFailure> {
+    pub async fn password(&self, attempt: &Attempt<'_>, password: &str) -> Result<Login, LoginFailure> {
+        let subject = self.subject(attempt);
+        if self.locks.is_locked(subject, attempt.client, attempt.now) {
+            return Err(LoginFailure::Locked);
+        }
+        let checked = self.check(attempt, password).await;
+        self.settled(subject, attempt.client, attempt.now, checked)?.admitted()
+    }
+
+    async fn check(&self, attempt: &Attempt<'_>, password: &str) -> Result<Login, LoginFailure> {
         let password = prepare(password);
-        let account = directory.login(name);
+        let account = attempt.directory.login(attempt.name);
         let Some((account, stored)) = account.and_then(|a| Some((a, &a.credentials.as_ref()?.password))) else {
             self.verify(self.nobody.clone(), password).await?;
             return Err(LoginFailure::BadCredentials);
@@ -109,20 +145,26 @@ impl Authenticator {
             }
             self.remember(account.id, good);
         }
-        Login { account: account.clone() }.admitted()
+        Ok(Login { account: account.clone() })
     }
 
     /// The SCRAM verifier for a name; for an unknown one a made-up verifier, always the same for the same name, under
     /// which no proof succeeds (RFC 5802 §9: the salt must not tell who exists).
     ///
-    /// The login counts once the client's proof has been checked against the verifier, not before.
-    pub fn scram_verifier(&self, directory: &Directory, name: &str) -> (ScramVerifier, Option<Login>) {
-        if let Some(account) = directory.login(name)
+    /// The login counts once the client's proof has been checked against the verifier, not before: to be told to
+    /// [`Authenticator::proved`].
+    pub fn scram_verifier(&self, attempt: &Attempt<'_>) -> Result<(ScramVerifier, Candidate), LoginFailure> {
+        let (subject, client) = (self.subject(attempt), attempt.client);
+        if self.locks.is_locked(subject, client, attempt.now) {
+            return Err(LoginFailure::Locked);
+        }
+        if let Some(account) = attempt.directory.login(attempt.name)
             && let Some(credentials) = &account.credentials
         {
-            return (credentials.scram.clone(), Some(Login { account: account.clone() }));
+            let login = Some(Login { account: account.clone() });
+            return Ok((credentials.scram.clone(), Candidate { login, subject, client }));
         }
-        let key = Address::parse(name).map_or_else(|_| name.to_owned(), |a| a.key().as_str().to_owned());
+        let key = key_of(attempt.name);
         let part = |label: &[u8]| hmac(&self.salt_key, &[label, key.as_bytes()]);
         let [salt, stored_key, server_key] = [part(b"salt"), part(b"stored"), part(b"server")];
         let verifier = ScramVerifier {
@@ -131,7 +173,62 @@ impl Authenticator {
             stored_key: STANDARD.encode(stored_key),
             server_key: STANDARD.encode(server_key),
         };
-        (verifier, None)
+        Ok((verifier, Candidate { login: None, subject, client }))
+    }
+
+    /// The login of a candidate who has proved, or has not, to know the password.
+    pub fn proved(&self, candidate: Candidate, is_proved: bool, now: Timestamp) -> Result<Login, LoginFailure> {
+        let Candidate { login, subject, client } = candidate;
+        let checked = login.filter(|_| is_proved).ok_or(LoginFailure::BadCredentials);
+        self.settled(subject, client, now, checked)?.admitted()
+    }
+
+    /// A lock has begun since the candidate was given its verifier: it is told nothing more, least of all that its proof
+    /// was right, which the server's signature would say before [`Authenticator::proved`] does.
+    pub fn is_locked(&self, candidate: &Candidate, now: Timestamp) -> bool {
+        self.locks.is_locked(candidate.subject, candidate.client, now)
+    }
+
+    /// The locks after failed logins.
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    fn subject(&self, attempt: &Attempt<'_>) -> Subject {
+        match attempt.directory.login(attempt.name) {
+            Some(account) => Subject::Account(account.id),
+            None => {
+                let hash = hmac(&self.cache_key, &[b"nobody", key_of(attempt.name).as_bytes()]);
+                let (half, _) = hash.split_at(16);
+                Subject::Nobody(half.try_into().unwrap_or_default())
+            }
+        }
+    }
+
+    /// What a check has come to, with the failure counted. Whoever was locked while it ran learns nothing from it, or
+    /// many attempts at once would be as many guesses.
+    fn settled(
+        &self,
+        subject: Subject,
+        client: IpAddr,
+        now: Timestamp,
+        checked: Result<Login, LoginFailure>,
+    ) -> Result<Login, LoginFailure> {
+        if self.locks.is_locked(subject, client, now) {
+            return Err(LoginFailure::Locked);
+        }
+        if matches!(checked, Err(LoginFailure::BadCredentials))
+            && let Some(lock) = self.locks.failed(subject, client, now)
+        {
+            let (seconds, from) = (lock.until.seconds().saturating_sub(now.seconds()), lock.client);
+            match subject {
+                Subject::Account(account) => {
+                    tracing::warn!(%account, ?from, seconds, "account locked after failed logins")
+                }
+                Subject::Nobody(_) => tracing::info!(%client, seconds, "unknown name locked after failed logins"),
+            }
+        }
+        checked
     }
 
     /// Runs Argon2id when a processor is free.
@@ -167,6 +264,11 @@ impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator").finish_non_exhaustive()
     }
+}
+
+/// A name in the form in which two spellings of one address are the same.
+fn key_of(name: &str) -> String {
+    Address::parse(name).map_or_else(|_| name.to_owned(), |a| a.key().as_str().to_owned())
 }
 
 /// What is stored for a new password: the Argon2id PHC string and the SCRAM verifier. Blocks for some 20 ms.
@@ -283,6 +385,10 @@ mod tests {
         with_password(&directory, password)
     }
 
+    fn attempt<'a>(directory: &'a Directory, name: &'a str) -> Attempt<'a> {
+        Attempt { directory, name, client: [192, 0, 2, 1].into(), now: Timestamp::from_seconds(0) }
+    }
+
     fn with_password(directory: &Directory, password: &str) -> Directory {
         change::apply(directory, &Change::PutAccount(account(password))).unwrap().0
     }
@@ -291,6 +397,7 @@ mod tests {
     async fn only_the_right_password_of_an_account_logs_in() {
         let authenticator = Authenticator::new().unwrap();
         let directory = directory("p\u{e4}ss word");
+        let mut next = 0;
         for round in ["first", "cached"] {
             for (name, password, want) in [
                 ("alice@corp.test", "p\u{e4}ss word", true),
@@ -305,7 +412,10 @@ mod tests {
                 ("bob@corp.test", "p\u{e4}ss word", false),
                 ("", "", false),
             ] {
-                let got = authenticator.password(&directory, name, password).await;
+                // Each from an address of its own: this is not about locks.
+                next += 1;
+                let from = Attempt { client: std::net::Ipv4Addr::from_bits(next).into(), ..attempt(&directory, name) };
+                let got = authenticator.password(&from, password).await;
                 assert_eq!(got.is_ok(), want, "{round}: {name:?} {password:?}");
                 assert!(got.is_ok() || got.unwrap_err() == LoginFailure::BadCredentials);
             }
@@ -316,10 +426,10 @@ mod tests {
     async fn changed_password_voids_the_remembered_one() {
         let authenticator = Authenticator::new().unwrap();
         let before = directory("old");
-        assert!(authenticator.password(&before, "alice@corp.test", "old").await.is_ok());
+        assert!(authenticator.password(&attempt(&before, "alice@corp.test"), "old").await.is_ok());
         let after = with_password(&before, "new");
-        assert!(authenticator.password(&after, "alice@corp.test", "old").await.is_err());
-        assert!(authenticator.password(&after, "alice@corp.test", "new").await.is_ok());
+        assert!(authenticator.password(&attempt(&after, "alice@corp.test"), "old").await.is_err());
+        assert!(authenticator.password(&attempt(&after, "alice@corp.test"), "new").await.is_ok());
         // The same password with another salt is another hash, so it is not taken from memory either.
         let again = with_password(&after, "new");
         let stored = again.accounts().next().unwrap().credentials.clone().unwrap().password;
@@ -337,22 +447,74 @@ mod tests {
         for (row, password, want) in
             [("A07", "secret", LoginFailure::Disabled), ("A08", "wrong", LoginFailure::BadCredentials)]
         {
-            let failure = authenticator.password(&directory, "alice@corp.test", password).await.unwrap_err();
+            let failure = authenticator.password(&attempt(&directory, "alice@corp.test"), password).await.unwrap_err();
             assert_eq!(failure, want, "{row}");
         }
-        let (_, login) = authenticator.scram_verifier(&directory, "alice@corp.test");
-        assert_eq!(login.unwrap().admitted().unwrap_err(), LoginFailure::Disabled);
+        let (_, login) = authenticator.scram_verifier(&attempt(&directory, "alice@corp.test")).unwrap();
+        assert_eq!(authenticator.proved(login, true, Timestamp::from_seconds(0)).unwrap_err(), LoginFailure::Disabled);
+    }
+
+    /// A13 and A14 are about accounts; a name that nobody has must not differ.
+    #[tokio::test]
+    async fn ten_failures_lock_account_and_unknown_name_alike() {
+        let authenticator = Authenticator::new().unwrap();
+        let directory = directory("secret");
+        let later = |name, seconds| Attempt { now: Timestamp::from_seconds(seconds), ..attempt(&directory, name) };
+        for (name, other) in [("alice@corp.test", "a.liu@corp.test"), ("nobody@corp.test", "NOBODY@corp.test")] {
+            for n in 0..10 {
+                let name = if n % 2 == 0 { name } else { other };
+                let failure = authenticator.password(&later(name, n), "wrong").await.unwrap_err();
+                assert_eq!(failure, LoginFailure::BadCredentials, "{name} {n}");
+            }
+            for password in ["wrong", "secret"] {
+                let failure = authenticator.password(&later(other, 10), password).await.unwrap_err();
+                assert_eq!(failure, LoginFailure::Locked, "{name}");
+            }
+            let scram = authenticator.scram_verifier(&later(name, 10)).unwrap_err();
+            assert_eq!(scram, LoginFailure::Locked, "{name}");
+        }
+        let elsewhere = Attempt { client: [192, 0, 2, 2].into(), ..later("alice@corp.test", 10) };
+        assert!(authenticator.password(&elsewhere, "secret").await.is_ok());
+        assert!(authenticator.password(&later("alice@corp.test", 10 + 3600), "secret").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn failed_proofs_count_as_wrong_passwords_do() {
+        let authenticator = Authenticator::new().unwrap();
+        let directory = directory("secret");
+        let alice = attempt(&directory, "alice@corp.test");
+        // Fifteen that have begun together: who comes after the tenth failure learns nothing, not even with a good proof.
+        let candidates: Vec<Candidate> = (0..15).map(|_| authenticator.scram_verifier(&alice).unwrap().1).collect();
+        for (n, candidate) in candidates.into_iter().enumerate() {
+            let want = if n < 10 { LoginFailure::BadCredentials } else { LoginFailure::Locked };
+            let failure = authenticator.proved(candidate, n >= 10, alice.now).unwrap_err();
+            assert_eq!(failure, want, "{n}");
+        }
+        assert_eq!(authenticator.password(&alice, "secret").await.unwrap_err(), LoginFailure::Locked);
+        authenticator.locks().unlock(AccountId::new(1).unwrap());
+        assert!(authenticator.password(&alice, "secret").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn right_passwords_of_frozen_accounts_lock_nobody() {
+        let authenticator = Authenticator::new().unwrap();
+        let frozen = Account { state: AccountState::Frozen, ..account("secret") };
+        let directory = change::apply(&directory("secret"), &Change::PutAccount(frozen)).unwrap().0;
+        for _ in 0..20 {
+            let failure = authenticator.password(&attempt(&directory, "alice@corp.test"), "secret").await.unwrap_err();
+            assert_eq!(failure, LoginFailure::Disabled);
+        }
     }
 
     #[tokio::test]
     async fn second_login_runs_no_argon2() {
         let authenticator = Authenticator::new().unwrap();
         let directory = directory("secret");
-        authenticator.password(&directory, "alice@corp.test", "secret").await.unwrap();
+        authenticator.password(&attempt(&directory, "alice@corp.test"), "secret").await.unwrap();
         let _all = authenticator.processors.acquire_many(authenticator.processors.available_permits() as u32).await;
         authenticator.waiting.forget_permits(MAX_WAITING);
-        assert!(authenticator.password(&directory, "a.liu@corp.test", "secret").await.is_ok());
-        let wrong = authenticator.password(&directory, "alice@corp.test", "wrong").await;
+        assert!(authenticator.password(&attempt(&directory, "a.liu@corp.test"), "secret").await.is_ok());
+        let wrong = authenticator.password(&attempt(&directory, "alice@corp.test"), "wrong").await;
         assert_eq!(wrong.unwrap_err(), LoginFailure::Unavailable);
     }
 
@@ -378,14 +540,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let one = Authenticator::open(dir.path()).unwrap();
         let after_restart = Authenticator::open(dir.path()).unwrap();
-        let (known, login) = one.scram_verifier(&directory, "A.Liu@corp.test");
-        assert_eq!(login.unwrap().account.credentials.clone().unwrap().scram, known);
-        let (unknown, login) = one.scram_verifier(&directory, "bob@corp.test");
-        assert!(login.is_none());
+        let (known, login) = one.scram_verifier(&attempt(&directory, "A.Liu@corp.test")).unwrap();
+        assert_eq!(login.login.unwrap().account.credentials.clone().unwrap().scram, known);
+        let (unknown, login) = one.scram_verifier(&attempt(&directory, "bob@corp.test")).unwrap();
+        assert!(login.login.is_none());
         assert_eq!(unknown.iterations, known.iterations);
         assert_eq!(unknown.salt.len(), known.salt.len());
         assert_eq!(unknown.stored_key.len(), known.stored_key.len());
-        assert_eq!(after_restart.scram_verifier(&directory, "BOB@Corp.test").0, unknown);
-        assert_ne!(one.scram_verifier(&directory, "carol@corp.test").0.salt, unknown.salt);
+        assert_eq!(after_restart.scram_verifier(&attempt(&directory, "BOB@Corp.test")).unwrap().0, unknown);
+        assert_ne!(one.scram_verifier(&attempt(&directory, "carol@corp.test")).unwrap().0.salt, unknown.salt);
     }
 }

@@ -124,6 +124,8 @@ pub enum Why {
     PartClosed(Option<Address>),
     /// [`Failure::ExternalMembers`]
     ExternalMembers,
+    /// [`Failure::NoMember`]
+    NoMember,
     /// [`Failure::Unverified`]
     Unverified,
     /// The mailbox stayed full.
@@ -191,6 +193,7 @@ impl Why {
             Why::Rule(text) => Failure::Rule(text.as_deref()),
             Why::PartClosed(inner) => Failure::PartClosed(inner.as_ref()),
             Why::ExternalMembers => Failure::ExternalMembers,
+            Why::NoMember => Failure::NoMember,
             Why::Unverified => Failure::Unverified,
             Why::Full => Failure::Other { status: EnhancedCode::new(5, 2, 2), text: "Mailbox full" },
         }

@@ -29,6 +29,19 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
         .take(MAX_LISTED)
         .map(|(id, from)| json!({ "id": id, "group": group(directory, *id), "from": from }))
         .collect();
+    // Data that no API writes; whose members these are should know (policy semantics §6.3, E25).
+    let ignored: Vec<Value> = expansion
+        .opened
+        .iter()
+        .filter_map(|(id, _)| directory.group(*id))
+        .filter(|group| !group.external_members && !group.members.external.is_empty())
+        .take(MAX_LISTED)
+        .map(|group| {
+            tracing::warn!(group = %group.address, "members elsewhere are not allowed in this group: skipped");
+            let members = group.members.external.iter().take(MAX_LISTED).map(Address::to_string);
+            json!({ "group": group.address.to_string(), "members": members.collect::<Vec<_>>() })
+        })
+        .collect();
     let forwarded: Vec<Value> = plan
         .local
         .iter()
@@ -61,6 +74,7 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
         })).collect::<Vec<_>>(),
         "recipients": recipients,
         "groups": groups,
+        "ignored_external": ignored,
         "forwarded": forwarded,
         "remote": remote,
         "held": parts.held.len(),

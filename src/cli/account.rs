@@ -7,6 +7,7 @@ use super::client::{Client, Failure, new_accounts, path};
 use super::command::{Format, Switch};
 use super::password::{self, PasswordSource};
 use super::{group, output};
+use crate::server::admin::view::Page;
 
 /// Accounts.
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,19 @@ pub enum AccountCommand {
         address: String,
         #[command(flatten)]
         password: PasswordSource,
+    },
+    /// List the locks on an account after failed logins: address or *, end.
+    Locks {
+        /// Primary address.
+        address: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Unlock accounts and forget their failed logins.
+    Unlock {
+        /// Primary address.
+        #[arg(required = true)]
+        address: Vec<String>,
     },
     /// Remove accounts with their aliases and all their mail.
     Remove {
@@ -221,6 +235,10 @@ pub fn run(client: &Client, command: AccountCommand) -> Result<(), Failure> {
             tell(source, &password);
             Ok(())
         }
+        AccountCommand::Locks { address, format } => locks(client, &address, format),
+        AccountCommand::Unlock { address } => {
+            address.iter().try_for_each(|a| client.remove(&path(&["accounts", a, "locks"])))
+        }
         AccountCommand::Remove { address } => address.iter().try_for_each(|a| client.remove(&path(&["accounts", a]))),
         AccountCommand::Address { address, new } => set(&address, "address", json!({ "address": new })),
         AccountCommand::State { address, state, incoming, text } => {
@@ -273,6 +291,18 @@ fn list(client: &Client, parameters: &[(&str, Option<&str>)], format: Format) ->
             "active" => output::line(text("address")),
             state => output::line(format_args!("{}\t{state}", text("address"))),
         }
+    }
+    Ok(())
+}
+
+fn locks(client: &Client, address: &str, format: Format) -> Result<(), Failure> {
+    let Page::<Value, Value> { items: locks, .. } = client.read(&path(&["accounts", address, "locks"]))?;
+    if format.json {
+        return output::json(&locks);
+    }
+    for lock in &locks {
+        let client = lock.get("client").and_then(Value::as_str).unwrap_or("*");
+        output::line(format_args!("{client}\t{}", lock.get("until").map(output::plain).unwrap_or_default()));
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ pub struct Apply {
     /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
+    /// List trusted relays even if the DNS does not tell whether they are an MX of a domain here.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -27,7 +30,8 @@ pub struct Apply {
 /// after.
 pub fn run(client: &Client, apply: &Apply) -> Result<(), Failure> {
     let text = input::whole(&apply.file)?;
-    let at = with_query("/apply", &[("dry_run", apply.dry_run.then_some("true"))]);
+    let given = |flag: bool| flag.then_some("true");
+    let at = with_query("/apply", &[("dry_run", given(apply.dry_run)), ("force", given(apply.force))]);
     let answer = client.send(&at, text)?;
     if apply.format.json {
         return output::json(&answer);

@@ -1,7 +1,7 @@
 //! `posthouse organisation`, `posthouse department` and `posthouse relay`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::client::{Client, Failure, path, with_query};
 use super::command::{Format, Switch};
@@ -125,8 +125,14 @@ pub enum RelayCommand {
         /// Whether its word on the sender counts, or it speaks for others.
         #[arg(value_parser = ["trusted-relay", "gateway"])]
         kind: String,
+        /// Of a gateway that puts a Received field before every message: its name in the `by` clause.
+        #[arg(long, value_name = "NAME")]
+        received_by: Option<String>,
+        /// Even if the DNS does not tell whether a trusted relay is an MX of a domain here.
+        #[arg(long)]
+        force: bool,
     },
-    /// List the networks: network, kind.
+    /// List the networks: network, kind, name in Received.
     List(Format),
     /// Show one network.
     Show {
@@ -180,10 +186,12 @@ pub fn department(client: &Client, command: DepartmentCommand) -> Result<(), Fai
 /// Carries out a command on relays.
 pub fn relay(client: &Client, command: RelayCommand) -> Result<(), Failure> {
     match command {
-        RelayCommand::Add { network, kind } => {
-            client.add("/relays", &json!({ "network": network, "kind": kind })).map(drop)
+        RelayCommand::Add { network, kind, received_by, force } => {
+            let at = with_query("/relays", &[("force", force.then_some("true"))]);
+            let fields = [("network", Some(network)), ("kind", Some(kind)), ("received_by", received_by)];
+            client.add(&at, &object(fields.iter().map(|(field, value)| (*field, value.as_deref())))).map(drop)
         }
-        RelayCommand::List(format) => list(client, "/relays", &[], &["network", "kind"], format),
+        RelayCommand::List(format) => list(client, "/relays", &[], &["network", "kind", "received_by"], format),
         RelayCommand::Show { network, format } => group::show(client, &path(&["relays", &network]), format),
         RelayCommand::Remove { network } => network.iter().try_for_each(|n| client.remove(&path(&["relays", n]))),
     }

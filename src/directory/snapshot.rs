@@ -220,6 +220,11 @@ impl Directory {
         [RelayKind::TrustedRelay, RelayKind::Gateway].into_iter().find(|kind| found(*kind))
     }
 
+    /// The entries of the list that make a client a gateway.
+    pub fn gateways(&self, client: std::net::IpAddr) -> impl Iterator<Item = &Arc<Relay>> {
+        self.relays.values().filter(move |r| r.kind == RelayKind::Gateway && r.network.contains(client))
+    }
+
     /// The domain admins of an organisation, by id, in whatever state.
     pub fn admins(&self, organisation: OrganisationId) -> impl Iterator<Item = &Arc<Account>> {
         self.accounts

@@ -45,6 +45,11 @@ impl EmailAuth {
         Self { dns, verifier, time }
     }
 
+    /// What the DNS is asked through.
+    pub fn dns(&self) -> &Dns {
+        &self.dns
+    }
+
     /// SPF for the domain of the reverse-path: may this client send for it? A null reverse-path has no domain, and
     /// that of EHLO stands for nobody here: [`SpfResult::None`].
     pub async fn spf(&self, client: IpAddr, helo: &str, our_hostname: &str, reverse_path: &ReversePath) -> SpfResult {

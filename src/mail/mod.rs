@@ -29,7 +29,7 @@ pub use id::{
     RelayId, RuleId,
 };
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
-pub use network::{Network, NetworkError, mask};
+pub use network::{Network, NetworkError, client_network, mask};
 pub use span::Span;
 pub use status::EnhancedCode;
 pub use text::{Folded, NamePattern, Phrase};

@@ -41,6 +41,15 @@ pub fn mask(address: IpAddr, prefix: u8) -> Option<IpAddr> {
     }
 }
 
+/// What counts as one client: an IPv4 address or an IPv6 /64, since a /64 is what one customer is given. The address
+/// of that network.
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        v6 => mask(v6, 64).unwrap_or(v6),
+    }
+}
+
 impl FromStr for Network {
     type Err = NetworkError;
 

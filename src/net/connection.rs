@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
+
+use super::limits::{Admission, LimitReached};
 
 /// Why no (more) input came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,8 @@ pub struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
     tls: Option<Box<TlsInfo>>,
+    /// Counts it; for those that a listener has accepted.
+    admission: Option<Admission>,
     input: Vec<u8>,
     /// How much of `input` has been consumed.
     consumed: usize,
@@ -88,6 +92,7 @@ impl Connection {
             peer,
             local,
             tls: None,
+            admission: None,
             input: Vec::new(),
             consumed: 0,
             hungry: false,
@@ -108,12 +113,14 @@ impl Connection {
         stream: TlsStream<TcpStream>,
         info: TlsInfo,
         (peer, local): (SocketAddr, SocketAddr),
+        admission: Option<Admission>,
     ) -> Self {
         Self {
             stream: Stream::Tls(Box::new(stream)),
             peer,
             local,
             tls: Some(Box::new(info)),
+            admission,
             input: Vec::new(),
             consumed: 0,
             hungry: false,
@@ -136,6 +143,22 @@ impl Connection {
             Stream::Plain(stream) if self.input.is_empty() => Some(stream),
             Stream::Plain(_) | Stream::Tls(_) => None,
         }
+    }
+
+    /// It counts against the limits for as long as it lives.
+    pub(super) fn admit(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// What counts it, for the same connection over TLS.
+    pub(super) fn take_admission(&mut self) -> Option<Admission> {
+        self.admission.take()
+    }
+
+    /// Counts it for the client for whom the peer speaks, and no longer for the peer; an error if that client has as
+    /// many connections as it may.
+    pub fn count_for(&mut self, client: IpAddr) -> Result<(), LimitReached> {
+        self.admission.as_mut().map_or(Ok(()), |admission| admission.count_for(client))
     }
 
     /// The peer, as the socket or the PROXY protocol says.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::mail::{self, Network};
+use crate::mail::{Network, client_network};
 
 /// The limits and the connections counted against them. One for the process.
 #[derive(Debug)]
@@ -70,23 +70,44 @@ impl ConnectionLimits {
 impl Admission {
     /// Counts the connection for its client as well. Called once, when the client is known.
     pub fn identify(&mut self, address: IpAddr) -> Result<(), LimitReached> {
+        if self.client.is_some() { Ok(()) } else { self.count_for(address) }
+    }
+
+    /// From now on the connection counts for this client, for whom the one that opened it speaks, and no longer for
+    /// that one. If the limit is reached, it goes on counting as before.
+    pub fn count_for(&mut self, address: IpAddr) -> Result<(), LimitReached> {
         let address = address.to_canonical();
-        if self.client.is_some() || self.limits.exempt.iter().any(|network| network.contains(address)) {
+        let is_exempt = self.limits.exempt.iter().any(|network| network.contains(address));
+        let client = (!is_exempt).then(|| client_network(address));
+        if client == self.client {
             return Ok(());
         }
-        let client = client(address);
         let mut open = self.limits.open();
-        let count = open.clients.entry(client).or_default();
-        if *count >= self.limits.per_client {
-            // The entry exists with a count above zero, unless the limit is zero: leave none behind.
-            if *count == 0 {
-                open.clients.remove(&client);
+        if let Some(client) = client {
+            let count = open.clients.entry(client).or_default();
+            if *count >= self.limits.per_client {
+                // The entry exists with a count above zero, unless the limit is zero: leave none behind.
+                if *count == 0 {
+                    open.clients.remove(&client);
+                }
+                return Err(LimitReached::Client);
             }
-            return Err(LimitReached::Client);
+            *count += 1;
         }
-        *count += 1;
-        self.client = Some(client);
+        open.forget(std::mem::replace(&mut self.client, client));
         Ok(())
+    }
+}
+
+impl Open {
+    fn forget(&mut self, client: Option<IpAddr>) {
+        let Some(client) = client else { return };
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -94,20 +115,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut open = self.limits.open();
         open.total = open.total.saturating_sub(1);
-        let Some(client) = self.client else { return };
-        if let Some(count) = open.clients.get_mut(&client) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.clients.remove(&client);
-            }
-        }
-    }
-}
-
-fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(_) => mail::mask(address, 64).unwrap_or(address),
+        open.forget(self.client);
     }
 }
 
@@ -154,6 +162,21 @@ mod tests {
         drop(held);
         assert_eq!(limits.open_connections(), 0);
         assert!(limits.open().clients.is_empty(), "nothing is kept for clients that left");
+    }
+
+    #[test]
+    fn connection_counts_for_the_client_that_it_speaks_for() {
+        let limits = ConnectionLimits::new(100, 1, vec!["192.0.2.1".parse().unwrap()]);
+        let [gateway, client] = [ip("192.0.2.1"), ip("203.0.113.9")];
+        let mut first = limits.admit().unwrap();
+        let mut second = limits.admit().unwrap();
+        assert_eq!((first.identify(gateway), second.identify(gateway)), (Ok(()), Ok(())));
+        assert_eq!((first.count_for(client), first.count_for(client)), (Ok(()), Ok(())));
+        assert_eq!(second.count_for(client), Err(LimitReached::Client));
+        assert_eq!(first.count_for(ip("203.0.113.10")), Ok(()));
+        assert_eq!(second.count_for(client), Ok(()), "the first speaks for another");
+        drop((first, second));
+        assert!(limits.open().clients.is_empty(), "nothing is kept");
     }
 
     #[test]

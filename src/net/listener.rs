@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Connection;
-use super::limits::{Admission, ConnectionLimits, LimitReached};
+use super::limits::{ConnectionLimits, LimitReached};
 use super::proxy_protocol;
 use super::tls::Tls;
 use crate::mail::Network;
@@ -101,21 +101,20 @@ impl Listener {
             };
             drop((prepare, accepting));
             drop(listener);
-            // The admission lives exactly as long as the session.
-            if let Some((connection, _admission)) = admitted {
+            if let Some(connection) = admitted {
                 session(connection).await;
             }
         });
     }
 
     /// Limits, PROXY protocol header, TLS: what comes before the session.
-    async fn prepare(&self, connection: Connection) -> Option<(Connection, Admission)> {
+    async fn prepare(&self, connection: Connection) -> Option<Connection> {
         let mut admission = match self.limits.admit() {
             Ok(admission) => admission,
             Err(reached) => return self.refuse(connection, reached).await,
         };
         let sender = connection.peer();
-        let connection = if self.proxies.iter().any(|network| network.contains(sender.ip())) {
+        let mut connection = if self.proxies.iter().any(|network| network.contains(sender.ip())) {
             match proxy_protocol::receive(connection).await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -129,9 +128,9 @@ impl Listener {
         if let Err(reached) = admission.identify(connection.peer().ip()) {
             return self.refuse(connection, reached).await;
         }
-        let Some(tls) = &self.implicit_tls else { return Some((connection, admission)) };
-        let connection = tls.accept(connection, self.handshake_time).await.ok()?;
-        Some((connection, admission))
+        connection.admit(admission);
+        let Some(tls) = &self.implicit_tls else { return Some(connection) };
+        tls.accept(connection, self.handshake_time).await.ok()
     }
 
     async fn refuse<T>(&self, mut connection: Connection, reached: LimitReached) -> Option<T> {

@@ -124,8 +124,9 @@ impl Tls {
 
     /// Runs the handshake (implicit TLS, or after STARTTLS) within `limit`. Buffered plaintext input must have been
     /// refused by the caller before (RFC 3207 §4.2); with such input the connection ends here.
-    pub async fn accept(&self, connection: Connection, limit: Duration) -> Result<Connection, ReadError> {
+    pub async fn accept(&self, mut connection: Connection, limit: Duration) -> Result<Connection, ReadError> {
         let addresses = (connection.peer(), connection.local());
+        let admission = connection.take_admission();
         let stream = connection.into_plain().ok_or(ReadError::Closed)?;
         let config = self.inner.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         // Boxed: the handshake's state is large and would stay part of every session's future.
@@ -139,7 +140,7 @@ impl Tls {
             Ok(Ok(stream)) => stream,
         };
         let info = info(stream.get_ref().1);
-        Ok(Connection::with_tls(stream, info, addresses))
+        Ok(Connection::with_tls(stream, info, addresses, admission))
     }
 }
 

@@ -4,7 +4,9 @@
 pub mod administration;
 pub mod answer;
 pub mod auto_reply;
+pub mod gateway;
 pub mod group;
+pub mod login;
 pub mod message;
 pub mod ownership;
 pub mod recipient;

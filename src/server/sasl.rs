@@ -1,10 +1,12 @@
 //! Logging in by SASL, for SMTP AUTH (RFC 4954) and IMAP AUTHENTICATE (RFC 3501 §6.2.2): drives a
 //! [`Negotiation`] and asks the [`crate::login::Authenticator`] in between.
 
+use std::net::IpAddr;
+
 use super::Services;
 use crate::directory::Directory;
-use crate::login::{Login, LoginFailure};
-use crate::net::TlsInfo;
+use crate::login::{Attempt, Candidate, Login, LoginFailure};
+use crate::net::Connection;
 use crate::proto::sasl::{Credentials, Failure, Mechanism, Negotiation, Step, Verifier};
 
 /// What follows from the client's message.
@@ -27,6 +29,8 @@ pub enum Refusal {
     BadCredentials,
     /// Right, but the account is frozen.
     Disabled,
+    /// Too many failures (policy semantics §17).
+    Locked,
     /// Could not be decided now.
     Unavailable,
 }
@@ -36,6 +40,7 @@ impl From<LoginFailure> for Refusal {
         match failure {
             LoginFailure::BadCredentials => Self::BadCredentials,
             LoginFailure::Disabled => Self::Disabled,
+            LoginFailure::Locked => Self::Locked,
             LoginFailure::Unavailable => Self::Unavailable,
         }
     }
@@ -45,8 +50,9 @@ impl From<LoginFailure> for Refusal {
 #[derive(Debug)]
 pub struct Exchange {
     negotiation: Negotiation,
-    /// Whose verifier the client is to prove; `None` for an unknown name.
-    candidate: Option<Login>,
+    client: IpAddr,
+    /// Whose verifier the client is to prove.
+    candidate: Option<Candidate>,
 }
 
 impl Exchange {
@@ -55,14 +61,14 @@ impl Exchange {
     pub async fn start(
         services: &Services,
         mechanism: Mechanism,
-        tls: Option<&TlsInfo>,
+        connection: &Connection,
         initial: Option<&[u8]>,
     ) -> (Self, Outcome) {
         let mut nonce = [0; 18];
         let random = getrandom::fill(&mut nonce);
-        let exporter = tls.and_then(|t| t.exporter);
+        let exporter = connection.tls().and_then(|t| t.exporter);
         let (negotiation, step) = Negotiation::start(mechanism, initial, exporter, nonce);
-        let mut exchange = Self { negotiation, candidate: None };
+        let mut exchange = Self { negotiation, client: connection.peer().ip(), candidate: None };
         if random.is_err() {
             return (exchange, Outcome::Failure(Refusal::Unavailable));
         }
@@ -78,10 +84,15 @@ impl Exchange {
 
     async fn follow(&mut self, services: &Services, step: Result<Step, Failure>) -> Outcome {
         let directory = services.directory.current();
+        let now = services.clock.now();
         let step = match step {
             Ok(Step::Verifier { authcid }) => {
-                let (stored, login) = services.authenticator.scram_verifier(&directory, &authcid);
-                self.candidate = login;
+                let attempt = Attempt { directory: &directory, name: &authcid, client: self.client, now };
+                let (stored, candidate) = match services.authenticator.scram_verifier(&attempt) {
+                    Ok(found) => found,
+                    Err(failure) => return Outcome::Failure(failure.into()),
+                };
+                self.candidate = Some(candidate);
                 let verifier =
                     Verifier::from_base64(&stored.salt, stored.iterations, &stored.stored_key, &stored.server_key);
                 match verifier {
@@ -92,23 +103,35 @@ impl Exchange {
             step => step,
         };
         match step {
+            Ok(Step::Challenge(_)) if self.is_locked(services) => Outcome::Failure(Refusal::Locked),
             Ok(Step::Challenge(challenge)) => Outcome::Challenge(challenge),
             Ok(Step::Password(Credentials { authzid, authcid, password })) => {
-                match services.authenticator.password(&directory, &authcid, &password).await {
+                let attempt = Attempt { directory: &directory, name: &authcid, client: self.client, now };
+                match services.authenticator.password(&attempt, &password).await {
                     Ok(login) => act_as(&directory, login, &authzid),
                     Err(failure) => Outcome::Failure(failure.into()),
                 }
             }
-            Ok(Step::Proved { authzid }) => match self.candidate.take() {
-                Some(login) => match login.admitted() {
-                    Ok(login) => act_as(&directory, login, &authzid),
-                    Err(failure) => Outcome::Failure(failure.into()),
-                },
-                None => Outcome::Failure(Refusal::BadCredentials),
+            Ok(Step::Proved { authzid }) => match self.proved(services, true) {
+                Ok(login) => act_as(&directory, login, &authzid),
+                Err(refusal) => Outcome::Failure(refusal),
             },
             Ok(Step::Verifier { .. }) | Err(Failure::Malformed) => Outcome::Failure(Refusal::Malformed),
-            Err(Failure::WrongProof | Failure::ChannelBinding) => Outcome::Failure(Refusal::BadCredentials),
+            Err(Failure::WrongProof | Failure::ChannelBinding) => {
+                Outcome::Failure(self.proved(services, false).err().unwrap_or(Refusal::BadCredentials))
+            }
         }
+    }
+
+    fn is_locked(&self, services: &Services) -> bool {
+        let now = services.clock.now();
+        self.candidate.as_ref().is_some_and(|candidate| services.authenticator.is_locked(candidate, now))
+    }
+
+    /// The candidate's login, or why there is none, with the failure counted.
+    fn proved(&mut self, services: &Services, is_proved: bool) -> Result<Login, Refusal> {
+        let candidate = self.candidate.take().ok_or(Refusal::BadCredentials)?;
+        services.authenticator.proved(candidate, is_proved, services.clock.now()).map_err(Refusal::from)
     }
 }
 

@@ -8,10 +8,10 @@ use posthouse::policy::answer::{self, Decision};
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
 use posthouse::proto::message::inspect::{self, Piece};
 use posthouse::proto::message::{
-    self, Front, Needle, Part, PartContent, Scanner, SearchText, SentDate, Summary, compose, header,
+    self, Front, Needle, Part, PartContent, Received, Scanner, SearchText, SentDate, Summary, compose, header,
 };
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
-use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax};
+use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax, XClient};
 
 #[path = "../it/grammar.rs"]
 #[allow(dead_code, reason = "also read by the behaviour tests, which look at more of it")]
@@ -68,6 +68,7 @@ pub fn smtp_command(octets: &[u8]) {
                         round_trip(address);
                     }
                 }
+                Ok(Command::XClient(argument)) => drop(XClient::parse(&argument)),
                 // What is strict is also lenient.
                 Err(_) if syntax == Syntax::Lenient => assert!(Command::parse(line, Syntax::Strict).is_err()),
                 _ => {}
@@ -299,6 +300,7 @@ pub fn message(octets: &[u8]) {
         record.truncate(at);
         let _ = Summary::decode(&record);
     }
+    let _ = Received::parse(octets);
     let fields: usize = header::fields(octets).map(|f| f.raw.len()).sum();
     assert!(fields <= octets.len());
     header::count(octets, "Received");

@@ -1,80 +1,39 @@
 //! A store whose disk gives up: each write is refused for the time being, and nothing of it is left. The sessions run in
 //! this process, over the failing engine.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
-
-use posthouse::emailauth::EmailAuth;
-use posthouse::login::Authenticator;
-use posthouse::mail::{Address, Clock, Timestamp};
-use posthouse::net::Connection;
-use posthouse::net::dns::Dns;
+use posthouse::mail::Address;
+use posthouse::server::admin::Actor;
 use posthouse::server::admin::ops::NewAccount;
 use posthouse::server::admin::spec::DomainSpec;
-use posthouse::server::admin::{Actor, Admin};
-use posthouse::server::{LiveDirectory, Services, SessionLimits, Shutdown, imap, smtp};
-use posthouse::store::Store;
-use posthouse::store::engine::Engine;
-use posthouse::store::engine::faulty::Faulty;
-use posthouse::store::engine::memory::Memory;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use super::imap::Imap;
+use super::inside::Inside;
 use super::server::PASSWORD;
 use super::smtp::Smtp;
 
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_800_000_000)
-    }
-}
-
-/// Sessions over a faulty engine, in this process.
-struct Bench {
-    engine: Arc<Faulty>,
-    store: Store,
-    smtp: SocketAddr,
-    imap: SocketAddr,
-    _stop: watch::Sender<bool>,
-    _runtime: tokio::runtime::Runtime,
-}
+/// Alice and bob of example.test over a faulty engine.
+struct Bench(Inside);
 
 impl Bench {
     fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let engine = Arc::new(Faulty::new(Arc::new(Memory::default())));
-        let (stop, stopping) = watch::channel(false);
-        let (say, hear) = mpsc::channel();
-        let as_engine: Arc<dyn Engine> = engine.clone();
-        runtime.spawn(async move {
-            let services = services(as_engine).await;
-            let admin = Admin::new(services.clone());
+        let inside = Inside::start();
+        let address = |name: &str| Address::parse(&format!("{name}@example.test")).expect("an address");
+        let account = |name: &str| NewAccount::new(address(name), PASSWORD.to_owned());
+        inside.run(async {
+            let admin = &inside.admin;
             admin.add_domain(Actor::Server, DomainSpec::new("example.test".to_owned())).await.expect("a domain");
-            let address = |name: &str| Address::parse(&format!("{name}@example.test")).expect("an address");
-            let account = |name: &str| NewAccount::new(address(name), PASSWORD.to_owned());
             admin.add_accounts(Actor::Server, vec![account("alice"), account("bob")]).await.expect("accounts");
-            let smtp = listen(services.clone(), Shutdown::new(stopping.clone()), true).await;
-            let imap = listen(services.clone(), Shutdown::new(stopping), false).await;
-            say.send((services.store.clone(), smtp, imap)).expect("the test waits");
         });
-        let (store, smtp, imap) = hear.recv().expect("services");
-        Self { engine, store, smtp, imap, _stop: stop, _runtime: runtime }
+        Self(inside)
     }
 
     fn imap(&self, name: &str) -> Imap {
-        Imap::login(self.imap, &format!("{name}@example.test"), PASSWORD)
+        self.0.imap(&format!("{name}@example.test"))
     }
 
     /// Nothing half: references and entries agree, and each mailbox holds as many as before.
     fn assert_sound(&self, expected: u32) {
-        let report = self.store.check().expect("reads go on");
+        let report = self.0.services.store.check().expect("reads go on");
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         for name in ["alice", "bob"] {
             let lines = self.imap(name).ok("STATUS INBOX (MESSAGES)").lines();
@@ -83,47 +42,8 @@ impl Bench {
     }
 }
 
-async fn services(engine: Arc<dyn Engine>) -> Arc<Services> {
-    let store = Store::open(engine, Arc::new(Fixed), [1, 2, 3]).await.expect("a store");
-    Arc::new(Services {
-        hostname: posthouse::mail::Domain::parse("mail.example.test").expect("a domain"),
-        store,
-        directory: LiveDirectory::default(),
-        authenticator: Authenticator::new().expect("an authenticator"),
-        // Nobody listens there: no test asks the network.
-        srs: posthouse::mail::srs::SrsKey::new([7; 32]),
-        email_auth: EmailAuth::new(
-            Dns::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(100)).expect("a resolver"),
-        ),
-        clock: Arc::new(Fixed),
-        tls: None,
-        limits: SessionLimits::default(),
-    })
-}
-
-async fn listen(services: Arc<Services>, shutdown: Shutdown, is_smtp: bool) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (services, shutdown) = (services.clone(), shutdown.clone());
-            let connection = Connection::plain(stream).expect("a connection");
-            tokio::spawn(async move {
-                if is_smtp {
-                    let port = smtp::Port { role: smtp::Role::Relay, starttls: false, allow_plaintext_auth: false };
-                    smtp::serve(connection, port, services, shutdown).await;
-                } else {
-                    let port = imap::Port { starttls: false, allow_plaintext_auth: true };
-                    imap::serve(connection, port, services, shutdown).await;
-                }
-            });
-        }
-    });
-    address
-}
-
 fn deliver(bench: &Bench, size: usize) -> super::smtp::Reply {
-    let mut smtp = Smtp::open(bench.smtp);
+    let mut smtp = Smtp::open(bench.0.smtp);
     let message = format!("Subject: x\r\n\r\n{}", "0123456789 0123456789 0123456789\r\n".repeat(size / 34 + 1));
     smtp.send("a@client.example", &["alice@example.test", "bob@example.test"], message.as_bytes())
 }
@@ -137,10 +57,10 @@ fn each_write_that_fails_defers_the_message_and_leaves_nothing() {
     let mut delivered = 1;
     // The first write of the delivery fails, then the second, and so on, until all are made.
     for allowance in 0..100 {
-        bench.engine.fail_after(allowance);
+        bench.0.engine.fail_after(allowance);
         // More than three chunks of content.
         let reply = deliver(&bench, 900 * 1024);
-        bench.engine.heal();
+        bench.0.engine.heal();
         match reply.code {
             250 => {
                 delivered += 1;
@@ -191,14 +111,14 @@ fn imap_commands_that_fail_to_write_say_no_and_change_nothing() {
         "UNSUBSCRIBE Sent",
         "APPEND INBOX {3+}\r\nabc",
     ] {
-        bench.engine.fail_after(0);
+        bench.0.engine.fail_after(0);
         let answer = alice.command(command);
-        bench.engine.heal();
+        bench.0.engine.heal();
         // SUBSCRIBE of what is subscribed already has nothing to write.
         let nothing_to_do = command.contains("SUBSCRIBE") && answer.is_ok();
         assert!(answer.tagged.starts_with("NO") || nothing_to_do, "{command}: {}", answer.tagged);
         assert_eq!(state(&mut alice), before, "{command}");
-        assert!(bench.store.check().expect("reads go on").findings.is_empty(), "{command}");
+        assert!(bench.0.services.store.check().expect("reads go on").findings.is_empty(), "{command}");
     }
     let other = state(&mut {
         let mut second = bench.imap("alice");
@@ -212,5 +132,5 @@ fn imap_commands_that_fail_to_write_say_no_and_change_nothing() {
     // And it works again.
     alice.ok("EXPUNGE");
     alice.ok("COPY 1:2 Archive");
-    assert!(bench.store.check().expect("reads go on").findings.is_empty());
+    assert!(bench.0.services.store.check().expect("reads go on").findings.is_empty());
 }

@@ -15,6 +15,7 @@ mod grammar;
 mod hostile;
 mod imap;
 mod imap_dialogs;
+mod inside;
 mod policy;
 mod prng;
 mod scram;

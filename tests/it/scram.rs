@@ -21,18 +21,18 @@ fn field<'t>(message: &'t str, name: &str) -> &'t str {
 }
 
 /// The client's side of one exchange.
-struct Client {
+pub struct Client {
     header: String,
     bare: String,
     binding: Vec<u8>,
 }
 
 impl Client {
-    fn new(user: &str, header: &str, binding: &[u8]) -> Self {
+    pub fn new(user: &str, header: &str, binding: &[u8]) -> Self {
         Self { header: header.to_owned(), bare: format!("n={user},r=clientnonce"), binding: binding.to_vec() }
     }
 
-    fn first(&self) -> String {
+    pub fn first(&self) -> String {
         STANDARD.encode(format!("{}{}", self.header, self.bare))
     }
 

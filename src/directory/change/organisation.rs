@@ -1,6 +1,7 @@
 //! Organisations, domains, departments, relays (policy semantics §1, §3.2, §16).
 
 use super::*;
+use crate::directory::RelayKind;
 
 impl Draft {
     pub(super) fn put_organisation(&mut self, organisation: &Organisation) -> Result<(), Refusal> {
@@ -150,6 +151,9 @@ impl Draft {
     }
 
     pub(super) fn put_relay(&mut self, relay: &Relay) -> Result<(), Refusal> {
+        if relay.kind == RelayKind::TrustedRelay && relay.received_by.is_some() {
+            return Err(Refusal::Invalid("received_by is for gateways: a trusted relay speaks for itself".to_owned()));
+        }
         let twin = self.next.relays.values().find(|r| r.network == relay.network);
         if twin.is_some_and(|r| r.id != relay.id) {
             return Err(Refusal::NameInUse(format!("relay {}", relay.network)));

@@ -103,7 +103,7 @@ const VERSION: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{AccountId, Address, AliasId};
+    use crate::mail::{AccountId, Address, AliasId, Domain, RelayId};
 
     #[test]
     fn records_round_trip_and_other_forms_are_refused() {
@@ -123,5 +123,17 @@ mod tests {
         ] {
             assert_eq!(decode::<Alias>(ALIAS, 7, &octets), Err(want), "{case}");
         }
+    }
+
+    /// A relay as it was stored before gateways had a name in their Received fields.
+    #[test]
+    fn relays_of_before_are_read() {
+        let octets = b"\x01{\"id\":7,\"network\":\"192.0.2.0/24\",\"kind\":\"gateway\"}";
+        let network = "192.0.2.0/24".parse().unwrap();
+        let relay = Relay { id: RelayId::new(7).unwrap(), network, kind: RelayKind::Gateway, received_by: None };
+        assert_eq!(decode(RELAY, 7, octets), Ok(relay.clone()));
+        assert_eq!(encode(&relay), octets, "and written as before, for whoever goes back a version");
+        let named = Relay { received_by: Some(Domain::parse("gw.corp.test").unwrap()), ..relay };
+        assert_eq!(decode(RELAY, 7, &encode(&named)), Ok(named));
     }
 }

@@ -87,6 +87,10 @@ pub struct Relay {
     pub network: Network,
     /// What they are.
     pub kind: RelayKind,
+    /// Of a gateway: it puts a Received field before every message, with this name in its `by` clause. `None` for one
+    /// that does not, and for records of before there was such a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_by: Option<Domain>,
 }
 
 /// What a listed host is.

@@ -7,6 +7,7 @@
 //! - [`Scanner`] follows a message as it arrives and makes its [`Summary`]; [`Summary::range`] finds a section.
 //! - [`header`] reads header fields; [`decode_text`] decodes their text (RFC 2047).
 //! - [`header_from`] and its like say who a message claims to be from and to.
+//! - [`Received`] reads which host a relay took a message from.
 //! - [`SentDate`] reads and [`format_date`] writes the date of RFC 5322.
 //! - [`Needle`] and [`SearchText`] serve SEARCH.
 //! - [`compose`] writes the messages that this server makes.
@@ -22,6 +23,7 @@ mod date;
 mod decode;
 mod envelope;
 mod mime;
+mod received;
 mod record;
 mod scanner;
 mod search;
@@ -36,6 +38,7 @@ use crate::mail::Span;
 pub use addresses::{HeaderAddresses, header_from, sender_addresses, to_cc_addresses};
 pub use date::{SentDate, format_date};
 pub use decode::decode_text;
+pub use received::Received;
 pub use scanner::Scanner;
 pub use search::{Needle, SearchText};
 pub use section::Section;

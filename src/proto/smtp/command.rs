@@ -54,6 +54,9 @@ pub enum Command {
         /// The initial response as sent: base64 or `=`.
         initial: Option<Box<[u8]>>,
     },
+    /// XCLIENT, with what stands behind it as sent: what it says is looked at only if it may come (see
+    /// [`XClient`](super::XClient)).
+    XClient(Box<[u8]>),
 }
 
 /// MAIL FROM and its parameters.
@@ -127,7 +130,9 @@ impl Command {
         let argument = argument.strip_prefix(b" ").unwrap_or_default();
         let verb = Verb::parse(verb)?;
         // RFC 5321 §4.1.2: commands are printable; a bare CR or LF is not part of one.
-        if argument.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        let is_printable = !argument.iter().any(|b| b.is_ascii_control() && *b != b'\t');
+        // XCLIENT is no command to strangers, whatever its argument; its own parser takes no control characters either.
+        if !is_printable && !matches!(verb, Verb::XClient) {
             return Err(CommandError::Argument);
         }
         match verb {
@@ -145,6 +150,7 @@ impl Command {
             Verb::Help => Ok(Self::Help),
             Verb::StartTls => without_argument(argument, Self::StartTls),
             Verb::Auth => auth(argument),
+            Verb::XClient => Ok(Self::XClient(argument.into())),
         }
     }
 }
@@ -165,6 +171,7 @@ enum Verb {
     Help,
     StartTls,
     Auth,
+    XClient,
 }
 
 impl Verb {
@@ -188,6 +195,7 @@ impl Verb {
             b"HELP" => Self::Help,
             b"STARTTLS" => Self::StartTls,
             b"AUTH" => Self::Auth,
+            b"XCLIENT" => Self::XClient,
             b"ETRN" | b"ATRN" | b"BURL" | b"TURN" | b"SEND" | b"SOML" | b"SAML" | b"LHLO" => {
                 return Err(CommandError::NotImplemented);
             }

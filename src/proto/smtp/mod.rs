@@ -10,8 +10,10 @@ mod content;
 mod parameter;
 mod path;
 mod reply;
+mod xclient;
 
 pub use command::{Command, CommandError, Mail, Rcpt, Syntax};
 pub use content::{ChunkChecker, DataDecoder, Decoded, Defect};
 pub use parameter::{Body, Notify, Ret, original_recipient};
 pub use reply::Reply;
+pub use xclient::XClient;

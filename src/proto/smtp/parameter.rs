@@ -237,7 +237,7 @@ pub fn original_recipient(orcpt: &str) -> String {
 }
 
 /// `xtext` (RFC 3461 §4): printable characters, with `+` and two hexadecimal digits for the others.
-fn xtext(value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn xtext(value: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(value.len());
     let mut rest = value.iter();
     while let Some(b) = rest.next() {

@@ -3,6 +3,7 @@
 //! The body is `{"error": {"key": …, "message": …, "field": …}}`; scripts act on `key`, which never changes its
 //! meaning. Causes within the server are in the log, not in the answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::spec::Problem;
 use crate::directory::Refusal;
-use crate::mail::AddressError;
+use crate::mail::{AddressError, Domain, Network};
 use crate::store;
 
 /// Why an operation did not happen.
@@ -45,6 +46,24 @@ pub enum OpError {
     /// A file cannot be applied; everything that is wrong with it.
     #[error("{}", summary(.0))]
     File(Vec<Problem>),
+    /// A trusted relay takes mail from everybody (policy semantics §3.2).
+    #[error("relay {network} is an MX of {domain}: {host} is {address}; list it as a gateway")]
+    RelayIsExchange {
+        /// The relay.
+        network: Network,
+        /// The hosted domain.
+        domain: Domain,
+        /// Its MX.
+        host: String,
+        /// The address of it that lies in the network.
+        address: IpAddr,
+    },
+    /// Whether a trusted relay takes mail from everybody is not known.
+    #[error("the DNS does not tell the MX of {domain} now: try again, or force it")]
+    ExchangesUnknown {
+        /// A hosted domain.
+        domain: Domain,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -72,6 +91,8 @@ impl OpError {
             | Self::TooMany(_)
             | Self::Invalid { .. }
             | Self::AlreadyDecided
+            | Self::RelayIsExchange { .. }
+            | Self::ExchangesUnknown { .. }
             | Self::File(_)
             | Self::Store(_)
             | Self::Unavailable => None,
@@ -167,6 +188,8 @@ impl From<OpError> for ApiError {
                 return Self::new(StatusCode::TOO_MANY_REQUESTS, "rate", message, None).retry_after(time);
             }
             OpError::AlreadyDecided => (StatusCode::CONFLICT, "already_decided", None),
+            OpError::RelayIsExchange { .. } => (StatusCode::CONFLICT, "relay_is_mx", Some("network")),
+            OpError::ExchangesUnknown { .. } => (StatusCode::CONFLICT, "mx_unknown", None),
             OpError::Shape(problems) => {
                 let (status, key) = match forbidden(&problems) {
                     Some(key) => (StatusCode::FORBIDDEN, key),

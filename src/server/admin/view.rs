@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::spec::{AccountSpec, DomainSpec};
 use crate::directory::{Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated};
+use crate::login::locks::Lock;
 use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, GroupId, Timestamp};
 use crate::store::CheckReport;
 
@@ -262,6 +263,22 @@ impl From<CheckReport> for CheckView {
             messages: report.messages,
             findings,
         }
+    }
+}
+
+/// A lock on an account after failed logins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LockView {
+    /// The address that it is for, or the first of an IPv6 /64; `null` for a lock for all addresses.
+    pub client: Option<String>,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    pub until: String,
+}
+
+impl From<Lock> for LockView {
+    fn from(lock: Lock) -> Self {
+        Self { client: lock.client.map(|client| client.to_string()), until: rfc3339(lock.until) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::sasl::{Exchange, Outcome, Refusal};
 use super::capability;
 use super::context::{Context, User};
 use super::status::{Failure, Reason};
-use crate::login::{Login, LoginFailure};
+use crate::login::{Attempt, Login, LoginFailure};
 use crate::proto::imap::{Password, SaslResponse, response};
 use crate::proto::sasl::Mechanism;
 use crate::store;
@@ -16,10 +16,13 @@ pub async fn login(context: &mut Context, name: &str, password: &Password) -> Re
     }
     let Ok(password) = std::str::from_utf8(password.octets()) else { return Err(Reason::BadCredentials.into()) };
     let directory = context.services.directory.current();
-    match context.services.authenticator.password(&directory, name, password).await {
+    let (client, now) = (context.connection.peer().ip(), context.services.clock.now());
+    let attempt = Attempt { directory: &directory, name, client, now };
+    match context.services.authenticator.password(&attempt, password).await {
         Ok(login) => Ok(user(login)),
         Err(LoginFailure::BadCredentials) => Err(Reason::BadCredentials.into()),
         Err(LoginFailure::Disabled) => Err(Reason::AccountDisabled.into()),
+        Err(LoginFailure::Locked) => Err(Reason::LoginLocked.into()),
         Err(LoginFailure::Unavailable) => Err(Reason::Store(store::Error::Unavailable).into()),
     }
 }
@@ -41,13 +44,14 @@ pub async fn authenticate(
     };
     let services = context.services.clone();
     let (mut exchange, mut outcome) =
-        Exchange::start(&services, mechanism, context.connection.tls(), initial.as_deref()).await;
+        Exchange::start(&services, mechanism, &context.connection, initial.as_deref()).await;
     loop {
         match outcome {
             Outcome::Success(login) => return Ok(user(login)),
             Outcome::Failure(Refusal::Malformed) => return Err(Reason::SaslCancelled.into()),
             Outcome::Failure(Refusal::BadCredentials) => return Err(Reason::BadCredentials.into()),
             Outcome::Failure(Refusal::Disabled) => return Err(Reason::AccountDisabled.into()),
+            Outcome::Failure(Refusal::Locked) => return Err(Reason::LoginLocked.into()),
             Outcome::Failure(Refusal::Unavailable) => return Err(Reason::Store(store::Error::Unavailable).into()),
             Outcome::Challenge(challenge) => {
                 context.say(|out| response::challenge(out, &challenge));

@@ -278,16 +278,16 @@ impl Session {
                 self.context.log_in_by = None;
                 Ok(Done::Capability(capability::list(&self.context, true)))
             }
-            Err(Failure::Refused(Reason::BadCredentials)) => {
+            Err(Failure::Refused(reason @ (Reason::BadCredentials | Reason::LoginLocked))) => {
                 self.failed_logins = self.failed_logins.saturating_add(1);
                 tracing::info!(peer = %self.context.connection.peer(), "IMAP login refused");
                 if self.failed_logins >= SLOW_FROM {
                     tokio::time::sleep(SLOW).await;
                 }
                 if self.failed_logins < MAX_FAILED_LOGINS {
-                    return Err(Reason::BadCredentials.into());
+                    return Err(reason.into());
                 }
-                self.refuse(Some(tag), Reason::BadCredentials)?;
+                self.refuse(Some(tag), reason)?;
                 Err(Failure::Bye(Reason::TooManyLogins))
             }
             Err(failure) => Err(failure),

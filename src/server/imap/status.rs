@@ -68,7 +68,9 @@ pub enum Reason {
     BadCredentials,
     /// The account is frozen (policy semantics §17).
     AccountDisabled,
-    /// Too many attempts.
+    /// Too many failed logins of this account lately (policy semantics §17).
+    LoginLocked,
+    /// Too many attempts in this session.
     TooManyLogins,
     /// It took too long to log in.
     LoginTimeout,
@@ -151,6 +153,7 @@ fn refusal(reason: Reason) -> (Condition, Option<Code<'static>>, &'static str) {
         Reason::SaslCancelled => (Bad, None, "Authentication cancelled"),
         Reason::BadCredentials => (No, Some(Code::AuthenticationFailed), "Name or password is wrong"),
         Reason::AccountDisabled => (No, Some(Code::ContactAdmin), "Account is disabled"),
+        Reason::LoginLocked => (No, Some(Code::Limit), "Too many failed logins, try again later"),
         Reason::TooManyLogins => (No, None, "Too many failed logins"),
         Reason::LoginTimeout => (No, None, "Took too long to log in"),
         Reason::Autologout => (No, None, "Autologout: idle for too long"),

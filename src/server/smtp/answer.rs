@@ -4,7 +4,7 @@ use super::{Port, Role};
 use crate::mail::{BlobId, EnhancedCode};
 use crate::net::TlsInfo;
 use crate::proto::sasl::Mechanism;
-use crate::proto::smtp::Reply;
+use crate::proto::smtp::{Reply, XClient};
 use crate::server::Services;
 
 /// The greeting (RFC 5321 §4.3.1).
@@ -18,7 +18,7 @@ pub(super) fn helo(hostname: &str) -> Reply {
 }
 
 /// To EHLO: what is offered here and now.
-pub(super) fn ehlo(services: &Services, port: Port, tls: Option<&TlsInfo>) -> Reply {
+pub(super) fn ehlo(services: &Services, port: Port, tls: Option<&TlsInfo>, offers_xclient: bool) -> Reply {
     let size = services.limits.message_size;
     let recipients = super::transaction::recipient_limit(services);
     let mut text = format!(
@@ -34,6 +34,10 @@ pub(super) fn ehlo(services: &Services, port: Port, tls: Option<&TlsInfo>) -> Re
             text.push(' ');
             text.push_str(mechanism.name());
         }
+    }
+    if offers_xclient {
+        text.push_str("\nXCLIENT ");
+        text.push_str(XClient::OFFERED);
     }
     Reply::plain(250, text)
 }

@@ -44,7 +44,7 @@ pub(super) async fn auth(
                 "login refused"
             );
             match failure {
-                AuthFailure::Refused(Refusal::BadCredentials) => session.failed_login().await?,
+                AuthFailure::Refused(Refusal::BadCredentials | Refusal::Locked) => session.failed_login().await?,
                 AuthFailure::Refused(Refusal::Unavailable | Refusal::Disabled) => {}
                 AuthFailure::Cancelled
                 | AuthFailure::NotBase64
@@ -88,7 +88,7 @@ async fn exchange(
     };
     let services = session.services.clone();
     let (mut exchange, mut outcome) =
-        Exchange::start(&services, mechanism, session.connection.tls(), initial.as_deref()).await;
+        Exchange::start(&services, mechanism, &session.connection, initial.as_deref()).await;
     loop {
         let challenge = match outcome {
             Outcome::Challenge(challenge) => challenge,

@@ -1,22 +1,26 @@
 //! EHLO and HELO (RFC 5321 §4.1.1.1): who is there, and what is offered. Both end a transaction.
 
-use super::answer;
 use super::session::Session;
 use super::state::{Greeted, State};
+use super::{answer, gateway};
 use crate::proto::smtp::Reply;
 
 /// EHLO.
 pub(super) fn ehlo(session: &Session, state: State, client: &str) -> (State, Reply) {
-    let reply = answer::ehlo(&session.services, session.port, session.connection.tls());
-    (State::Greeted(greeted(&state, client, true)), reply)
+    let offers_xclient = gateway::is_offered(session);
+    let reply = answer::ehlo(&session.services, session.port, session.connection.tls(), offers_xclient);
+    (State::Greeted(greeted(session, &state, client, true)), reply)
 }
 
 /// HELO.
 pub(super) fn helo(session: &Session, state: State, client: &str) -> (State, Reply) {
-    (State::Greeted(greeted(&state, client, false)), answer::helo(session.services.hostname.as_str()))
+    (State::Greeted(greeted(session, &state, client, false)), answer::helo(session.services.hostname.as_str()))
 }
 
-fn greeted(state: &State, client: &str, is_extended: bool) -> Greeted {
+/// A gateway greets for itself; who its client is, it has said by XCLIENT.
+fn greeted(session: &Session, state: &State, client: &str, is_extended: bool) -> Greeted {
+    let handed_over = session.handed_over.as_ref().and_then(|client| client.helo.as_deref());
+    let client = handed_over.unwrap_or(client);
     let login = state.greeted().and_then(|g| g.login.clone());
     Greeted { client: client.into(), is_extended, login }
 }

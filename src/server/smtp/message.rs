@@ -7,12 +7,13 @@ use super::{Role, answer, question, refusal};
 use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, evidence};
 use crate::emailauth::DkimInput;
 use crate::mail::{ForwardPath, ReversePath, Timestamp};
+use crate::policy::gateway::{self, Client};
 use crate::policy::ownership::{self, Addition};
 use crate::policy::recipient::{Destination, Standing};
 use crate::policy::sender::{Sender, Verification};
 use crate::policy::{self, Access};
-use crate::proto::authres::AuthResults;
-use crate::proto::message::{HeaderAddresses, header, header_from, sender_addresses};
+use crate::proto::authres::{AuthResults, SpfResult};
+use crate::proto::message::{HeaderAddresses, Received, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
 use crate::routing::{self, Resolution};
 use crate::server::Services;
@@ -143,7 +144,7 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
     if let Some(answer) = &transaction.answer {
         return question::answered(session, transaction, answer, incoming).await;
     }
-    let (sender, auth) = settle(session, transaction, dkim, &from).await;
+    let (sender, auth) = settle(session, transaction, dkim, &from, incoming.header()).await;
     let now = services.clock.now();
     let prefix = trace_of(session, transaction, &incoming, addition, now);
     let origin = origin(session, transaction);
@@ -180,6 +181,7 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
                 held = accepted.held,
                 size,
                 peer = %session.connection.peer(),
+                client = %session.client(),
                 login = origin.login.as_ref().map(tracing::field::display),
                 "message accepted"
             );
@@ -202,7 +204,7 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
 /// Where a message comes from.
 pub(super) fn origin(session: &Session, transaction: &Transaction) -> Origin {
     Origin {
-        client: Some(session.connection.peer().ip().to_string()),
+        client: Some(session.client().to_string()),
         helo: transaction.greeted.client.to_string(),
         login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
     }
@@ -221,21 +223,37 @@ async fn settle(
     transaction: &Transaction,
     dkim: DkimInput,
     from: &HeaderAddresses,
+    header: &[u8],
 ) -> (Sender, AuthResults) {
-    let spf = transaction.spf.unwrap_or_default();
+    let spf = spf(session, transaction, header).await;
     let sender = transaction.sender.clone();
     if sender.verification().is_none() && sender.reverse_path != ReversePath::Null {
         return (sender, AuthResults { spf, ..AuthResults::default() });
     }
     // A client of this host is asked for only if somebody depends on it: what it relays was verified elsewhere.
     let matters = transaction.recipients.iter().any(|r| r.standing != Standing::Settled);
-    let auth = if matters || !session.connection.peer().ip().is_loopback() {
+    let auth = if matters || !transaction.client.is_loopback() {
         session.services.email_auth.verify(&dkim.finish(), spf, &sender.reverse_path, from).await
     } else {
         AuthResults { spf, ..AuthResults::default() }
     };
     let evidence = evidence(&transaction.directory, &sender.reverse_path, &auth, from);
     (sender.with_evidence(evidence), auth)
+}
+
+/// SPF, which for the client that a gateway's own Received field names can be asked only now (policy semantics §3.2). A
+/// pass that is learned here verifies what was pending, as an aligned DKIM signature does.
+async fn spf(session: &Session, transaction: &Transaction, header: &[u8]) -> SpfResult {
+    let known = transaction.spf.unwrap_or_default();
+    if transaction.client != Client::InReceived {
+        return known;
+    }
+    let topmost = header::find(header, "Received").and_then(|field| Received::parse(field.raw_value()));
+    let Some(topmost) = topmost else { return known };
+    let peer = session.connection.peer().ip();
+    let Some(client) = gateway::named_in(&transaction.directory, peer, &topmost) else { return known };
+    let (services, reverse_path) = (&session.services, &transaction.sender.reverse_path);
+    services.email_auth.spf(client, &topmost.helo, services.hostname.as_str(), reverse_path).await
 }
 
 /// The recipients that a settled sender reaches, and those that depended on a claim which is not true.
@@ -321,7 +339,7 @@ fn trace_of(
                 Addition::Sender => Some(("Sender", &login.account.address)),
             },
         },
-        _ => trace::Origin::Host(&transaction.greeted.client, session.connection.peer().ip()),
+        _ => trace::Origin::Host(&transaction.greeted.client, session.client()),
     };
     let recipient = match transaction.recipients.as_slice() {
         [only] => Some(&only.forward_path),

@@ -4,7 +4,7 @@
 //! gathers facts, asks `policy` once and acts. Texts for the peer stand in [`answer`] (yes) and [`refusal`] (no) and
 //! nowhere else. Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531),
 //! CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH (RFC 4954), LIMITS
-//! (RFC 9422).
+//! (RFC 9422), and for listed gateways XCLIENT.
 //!
 //! Deviations: RET=FULL is taken, and reports return the header alone (RFC 3461 §4.3 wishes for the message). BINARYMIME
 //! is not offered. AUTH is offered on submission ports alone.
@@ -13,6 +13,7 @@ mod answer;
 mod auth;
 mod chunks;
 mod data;
+mod gateway;
 mod greeting;
 mod message;
 mod preview;

@@ -115,6 +115,7 @@ pub(super) fn auth(failure: AuthFailure) -> Reply {
         AuthFailure::Refused(sasl::Refusal::Malformed) => (501, 5, 5, 2, "Malformed authentication message"),
         AuthFailure::Refused(sasl::Refusal::BadCredentials) => (535, 5, 7, 8, "Authentication failed"),
         AuthFailure::Refused(sasl::Refusal::Disabled) => (525, 5, 7, 13, "Account disabled"),
+        AuthFailure::Refused(sasl::Refusal::Locked) => (454, 4, 7, 0, "Too many failed logins, try again later"),
         AuthFailure::Refused(sasl::Refusal::Unavailable) => (454, 4, 7, 0, "Temporary authentication failure"),
     };
     Reply::new(code, EnhancedCode::new(class, subject, detail), text)
@@ -144,6 +145,7 @@ pub(super) fn end(end: End, hostname: &str) -> Option<Reply> {
         End::TooManyErrors => (7, 0, "Too many errors, closing connection"),
         End::TooManyFailedLogins => (7, 0, "Too many failed logins, closing connection"),
         End::InputBeforeTls => (7, 0, "Input before TLS, closing connection"),
+        End::TooManyConnections => (7, 0, "Too many connections, try again later"),
         End::LineFlood => (7, 0, "Line without end, closing connection"),
     };
     Some(Reply::new(421, EnhancedCode::new(4, subject, detail), format!("{hostname} {text}")))
@@ -176,6 +178,8 @@ mod tests {
         assert_eq!(verdict(Verdict::Accept), None);
         let bad = auth(AuthFailure::Refused(sasl::Refusal::BadCredentials));
         assert_eq!(wire(&bad), "535 5.7.8 Authentication failed\r\n", "auth.bad");
+        let locked = auth(AuthFailure::Refused(sasl::Refusal::Locked));
+        assert_eq!(wire(&locked), "454 4.7.0 Too many failed logins, try again later\r\n", "auth.locked");
         assert_eq!(wire(&order(OrderError::AuthNeedsTls)), "538 5.7.11 Encryption required\r\n", "auth.tls");
         assert_eq!(wire(&command(CommandError::ForwardPath)), "501 5.1.3 Bad recipient address\r\n", "bad.syntax");
     }

@@ -3,6 +3,7 @@
 //! Replies are collected and sent in one write when no complete command is left in the input (RFC 2920 §3.2). A
 //! session ends with an [`End`], for which [`refusal::end`] has the last words.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{Chunks, Greeted, OrderError, State, out_of_order};
-use super::{Port, Role, answer, auth, chunks, data, greeting, refusal, transaction};
+use super::{Port, Role, answer, auth, chunks, data, gateway, greeting, refusal, transaction};
 use crate::mail::{ForwardPath, ReversePath};
 use crate::net::{Connection, ReadError};
-use crate::proto::smtp::{Command, CommandError, Reply, Syntax};
+use crate::policy::gateway::Handover;
+use crate::proto::smtp::{Command, CommandError, Reply, Syntax, XClient};
 use crate::server::{Services, Shutdown};
 
 /// One session over one stream; STARTTLS makes another.
@@ -22,6 +24,8 @@ pub(super) struct Session {
     pub connection: Connection,
     pub port: Port,
     pub services: Arc<Services>,
+    /// For whom a gateway speaks, as XCLIENT has said.
+    pub handed_over: Option<XClient>,
     shutdown: Shutdown,
     state: State,
     errors: u32,
@@ -54,6 +58,8 @@ pub(super) enum End {
     LineFlood,
     /// A message much larger than the limit.
     TooBig,
+    /// The client for whom a gateway speaks has as many connections as it may.
+    TooManyConnections,
 }
 
 impl From<ReadError> for End {
@@ -90,6 +96,7 @@ impl Session {
             connection,
             port,
             services,
+            handed_over: None,
             shutdown,
             state,
             errors: 0,
@@ -176,6 +183,7 @@ impl Session {
             (Command::Auth { mechanism, initial }, State::Greeted(greeted)) => {
                 auth::auth(self, greeted, &mechanism, initial.as_deref()).await?
             }
+            (Command::XClient(argument), state) => gateway::xclient(self, state, &argument)?,
             (Command::Mail(mail), State::Greeted(greeted)) => transaction::mail(self, greeted, mail),
             (Command::Rcpt(rcpt), State::InTransaction(transaction)) => {
                 transaction::rcpt(self, transaction, rcpt).await
@@ -294,6 +302,17 @@ impl Session {
         Instant::now() + CONTENT_TIME
     }
 
+    /// What a gateway has said of its client.
+    pub fn handover(&self) -> Handover {
+        self.handed_over.as_ref().map_or(Handover::None, |client| Handover::By(client.address))
+    }
+
+    /// The client as traces name it: whom a gateway has handed over, or the peer.
+    pub fn client(&self) -> IpAddr {
+        let handed_over = self.handed_over.as_ref().and_then(|client| client.address);
+        handed_over.unwrap_or_else(|| self.connection.peer().ip())
+    }
+
     /// Adds a reply to the output.
     pub fn reply(&mut self, reply: &Reply) {
         self.encoded.clear();
@@ -341,7 +360,7 @@ impl Session {
         }
         let origin = serde_json::json!({
             "time": self.services.clock.now().millis(),
-            "client": self.connection.peer().ip().to_string(),
+            "client": self.client().to_string(),
             "helo": self.state.greeted().map(|g| g.client.to_string()),
             "login": self.state.greeted().and_then(|g| Some(g.login.as_ref()?.account.address.clone())),
             "reverse_path": reverse_path.to_string(),

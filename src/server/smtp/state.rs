@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::directory::Directory;
 use crate::login::Login;
 use crate::mail::ForwardPath;
+use crate::policy::gateway::Client;
 use crate::policy::recipient::Standing;
 use crate::policy::sender::Sender;
 use crate::proto::authres::SpfResult;
@@ -45,9 +46,12 @@ pub(super) struct Transaction {
     pub greeted: Greeted,
     /// As it was at MAIL (policy semantics §19).
     pub directory: Arc<Directory>,
+    /// For whom the peer speaks.
+    pub client: Client,
     /// Who sends, as far as it is known.
     pub sender: Sender,
-    /// What SPF says of the reverse-path; asked at the first RCPT.
+    /// What SPF says of the reverse-path; asked at the first RCPT, or at the end of data of a client that is not known
+    /// before.
     pub spf: Option<SpfResult>,
     /// MAIL said SMTPUTF8.
     pub smtputf8: bool,

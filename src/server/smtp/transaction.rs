@@ -7,6 +7,7 @@ use crate::directory::{AccountState, Directory, Owner, Step};
 use crate::mail::srs::{self, SrsError};
 use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
 use crate::policy;
+use crate::policy::gateway::Client;
 use crate::policy::recipient::{Facts, Room, Standing};
 use crate::policy::reverse_path::Submitter;
 use crate::policy::sender::{Origin, Sender};
@@ -37,16 +38,15 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         session.log_refusal("MAIL", &reply, &mail.reverse_path, None);
         return (State::Greeted(greeted), reply);
     }
+    let client = Client::of(&directory, session.connection.peer().ip(), session.handover());
     let sender = match account {
         Some(account) => Sender::authenticated(&directory, account, mail.reverse_path),
-        None => {
-            let relay = directory.relay(session.connection.peer().ip());
-            Sender::unauthenticated(&directory, relay, mail.reverse_path, false)
-        }
+        None => Sender::unauthenticated(&directory, client.listed(&directory), mail.reverse_path, false),
     };
     let transaction = Transaction {
         greeted,
         directory,
+        client,
         sender,
         spf: None,
         smtputf8: mail.smtputf8,
@@ -176,24 +176,27 @@ pub(super) fn others(transaction: &Transaction) -> Option<Standing> {
 }
 
 /// SPF, at the latest at the first RCPT (policy semantics §3.1). Not asked for clients of this host: what they say of
-/// themselves is not in the DNS, and what they relay has come from elsewhere.
+/// themselves is not in the DNS, and what they relay has come from elsewhere. Not asked for a gateway either, but for
+/// the client that it has handed over (§3.2); one that its Received field will name is asked about at the end of data.
 async fn verify_reverse_path(session: &Session, transaction: &mut Transaction) {
     if transaction.spf.is_some() {
         return;
     }
-    let client = session.connection.peer().ip();
     let is_claim = matches!(transaction.sender.origin, Origin::Unauthenticated { .. });
-    if !is_claim || client.is_loopback() {
-        transaction.spf = Some(SpfResult::None);
-        return;
-    }
+    let client = match transaction.client {
+        Client::Direct(client) | Client::HandedOver(client) if is_claim && !transaction.client.is_loopback() => client,
+        Client::Direct(_) | Client::HandedOver(_) | Client::InReceived | Client::Unnamed => {
+            transaction.spf = Some(SpfResult::None);
+            return;
+        }
+    };
     let services = &session.services;
     let (helo, hostname) = (&transaction.greeted.client, services.hostname.as_str());
     let spf = services.email_auth.spf(client, helo, hostname, &transaction.sender.reverse_path).await;
     transaction.spf = Some(spf);
     if spf == SpfResult::Pass {
         let reverse_path = std::mem::replace(&mut transaction.sender.reverse_path, ReversePath::Null);
-        let relay = transaction.directory.relay(client);
+        let relay = transaction.client.listed(&transaction.directory);
         transaction.sender = Sender::unauthenticated(&transaction.directory, relay, reverse_path, true);
     }
 }

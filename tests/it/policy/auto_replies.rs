@@ -1,6 +1,6 @@
 //! T9: automatic replies.
 //!
-//! Left to the tests of the pure function: R02, R03 and R29 (time passes, or 200 replies), R24 (filters).
+//! Elsewhere: R02, R03 and R29 (`passing_time`). Left to the tests of the pure function: R24 (filters).
 
 use super::acme::Acme;
 use super::replies::OK;

@@ -1,8 +1,7 @@
 //! T11: mail rules.
 //!
-//! Left to other tests: W21 to W31 (conditions on content: `routing::rules` and `proto::message::inspect`), W38 (W02 is
-//! the same event), W40 and W41 (`forms`), W45 (`administration`), W48 (beside this table below), W58, W66 and W67 (time,
-//! faults).
+//! Elsewhere: W21 to W31 (`conditions`), W40 and W41 (`forms`), W45 (`administration`), W58 and W66 (`passing_time`), W67
+//! (`edited`).
 
 use super::acme::Acme;
 use super::replies::{OK, RULE_REJECT};
@@ -92,6 +91,13 @@ fn monitors_get_one_copy_of_what_a_rule_matches() {
         row("W35").setup(&copy("w35", EVERYONE, "", "erin")).rcpt("erin", OK).rcpt("bob", OK).got(&["bob", "erin"]),
         row("W36").setup(&everyone).rcpt("erin", OK).got(&["erin"]),
         to_alice("W37").setup(&of_monitor).got(&["alice", "erin:m"]),
+        // What erin writes herself is an event of hers, whatever text it has.
+        auth("W38", "erin")
+            .setup(&of_monitor)
+            .subject("Fwd: a copy that I have got")
+            .rcpt(pam, OK)
+            .got(&["dave:n"])
+            .out(pam, "erin@corp.test"),
         auth("W39", "alice").setup(&mutual).rcpt(pam, OK).got(&["bob:m"]).out(pam, "alice@corp.test"),
         to_alice("W43").setup(&copy("w43", ALICE, "enabled = false\n", "erin:m")).got(&["alice"]),
         to_alice("W47")

@@ -22,6 +22,7 @@ pub const RECV_SCOPE: &str = "550 5.7.1 This recipient does not accept mail from
 pub const SEND_SCOPE: &str = "550 5.7.1 This account may not send outside the organisation";
 pub const LOOP: &str = "554 5.4.6 Routing loop";
 pub const AUTH_BAD: &str = "535 5.7.8 Authentication failed";
+pub const AUTH_LOCKED: &str = "454 4.7.0 Too many failed logins, try again later";
 pub const AUTH_DISABLED: &str = "525 5.7.13 Account disabled";
 pub const ANSWER_AUTOMATIC: &str = "550 5.7.1 Automatic replies decide nothing";
 pub const ANSWER_UNCLEAR: &str = "550 5.6.0 Nothing decided: the first line must say accept or refuse";

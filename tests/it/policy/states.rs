@@ -25,6 +25,8 @@ fn frozen_blocked_and_binned_accounts() {
     let text = frank("refusal_text = \"Frank has left, ask dave\"");
     let replies = frank("incoming = \"store\"\nadmin_reply = { text = \"Frank is away.\" }");
     let suspended = frank("incoming = \"store\"\nforward = { targets = [\"bob@corp.test\"] }");
+    let handed_over = "[[account]]\naddress = \"zoe@corp.test\"\nstate = \"binned\"\nadmin_forward = { targets = \
+                       [\"dave@corp.test\"] }\n";
     let aliased = "[[alias]]\naddress = \"f.alias@corp.test\"\naccount = \"frank@corp.test\"\n";
     let mut acme = Acme::start();
     let rows = vec![
@@ -42,6 +44,7 @@ fn frozen_blocked_and_binned_accounts() {
             .dsn_out("pam@partner.test"),
         row("A11").setup(&suspended).rcpt("frank", OK).got(&["frank"]),
         row("A16").setup(&alice("state = \"send-blocked\"")).rcpt("alice", OK).got(&["alice"]),
+        row("A18").setup(handed_over).rcpt("zoe", OK).got(&["dave"]),
         row("A19").setup(aliased).rcpt("f.alias", USER_DISABLED),
         row("A30").setup(&alice("blocked = [{ sender = \"stranger@ext.test\", action = \"drop\" }]")).rcpt("alice", OK),
     ];
@@ -114,6 +117,7 @@ fn scopes_of_correspondence() {
         auth("A25", "hank").rcpt("pam@partner.test", SEND_SCOPE),
         auth("A26", "hank").rcpt("gina@branch.test", OK).got(&["gina@branch.test"]),
         auth("A27", "hank").setup(hank).rcpt("pam@partner.test", OK).out("pam@partner.test", "hank@corp.test"),
+        auth("A28", "hank").rcpt("g-ext", OK).got(&["alice"]).notice("hank", "5.7.1", "g-ext@corp.test", "pam@partner"),
         row("A31").setup(admin).rcpt("postmaster", OK).got(&["admin"]),
     ];
     run(&mut acme, rows);

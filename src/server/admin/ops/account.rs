@@ -268,7 +268,10 @@ pub(super) fn check_password(password: &str) -> Result<(), OpError> {
 impl From<LoginFailure> for OpError {
     fn from(failure: LoginFailure) -> Self {
         match failure {
-            LoginFailure::BadCredentials | LoginFailure::Disabled | LoginFailure::Unavailable => Self::Unavailable,
+            LoginFailure::BadCredentials
+            | LoginFailure::Disabled
+            | LoginFailure::Locked
+            | LoginFailure::Unavailable => Self::Unavailable,
         }
     }
 }

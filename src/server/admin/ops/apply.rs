@@ -12,7 +12,7 @@ use super::super::spec::{Difference, File, FilePlan, plan};
 use super::account::{check_password, hash_all};
 use super::{Admin, Plan, blocking};
 use crate::directory::change::Change;
-use crate::directory::{Account, Credentials, Directory};
+use crate::directory::{Account, Credentials, Directory, Relay};
 use crate::mail::{AddressKey, Timestamp};
 
 /// What a file changed, or would change.
@@ -25,29 +25,33 @@ pub struct Applied {
 }
 
 impl Admin {
-    /// What a file would change.
-    pub async fn dry_run(&self, text: String) -> Result<Applied, OpError> {
+    /// What a file would change. `force` as for [`Admin::apply`].
+    pub async fn dry_run(&self, text: String, force: bool) -> Result<Applied, OpError> {
         let (directory, now) = (self.services.directory.current(), self.services.clock.now());
-        blocking(move || {
+        let drawn = blocking(move || {
             let plan = planned(&text, &directory, now)?;
-            Ok(Applied { applied: false, differences: differences(&plan, &directory) })
-        })
-        .await
+            Ok((differences(&plan, &directory), relays(&plan), plan.directory))
+        });
+        let (differences, relays, after) = drawn.await?;
+        self.check_relays(&after, &relays, force).await?;
+        Ok(Applied { applied: false, differences })
     }
 
     /// Makes everything as a file says, in one change or not at all. The second time there is nothing to change.
-    pub async fn apply(self: &Arc<Self>, actor: Actor, text: String) -> Result<Applied, OpError> {
+    /// New trusted relays must be no MX of ours; `force` lists them also if the DNS does not tell.
+    pub async fn apply(self: &Arc<Self>, actor: Actor, text: String, force: bool) -> Result<Applied, OpError> {
         let text: Arc<str> = text.into();
         let (directory, now) = (self.services.directory.current(), self.services.clock.now());
         let (first, known) = (text.clone(), directory.clone());
         let drawn = blocking(move || {
             let plan = planned(&first, &known, now)?;
-            Ok((differences(&plan, &known), passwords(&plan)?))
+            Ok((differences(&plan, &known), passwords(&plan)?, relays(&plan), plan.directory))
         });
-        let (differences, passwords) = drawn.await?;
+        let (differences, passwords, relays, after) = drawn.await?;
         if differences.is_empty() {
             return Ok(Applied { applied: false, differences });
         }
+        self.check_relays(&after, &relays, force).await?;
         let (keys, passwords): (Vec<AddressKey>, Vec<String>) = passwords.into_iter().unzip();
         let hashed = hash_all(passwords).await?;
         let credentials: HashMap<AddressKey, Option<Credentials>> = keys.into_iter().zip(hashed).collect();
@@ -67,6 +71,15 @@ fn planned(text: &str, directory: &Directory, now: Timestamp) -> Result<FilePlan
 
 fn differences(plan: &FilePlan, before: &Directory) -> Vec<Difference> {
     plan.touched.iter().map(|object| object.difference(before, &plan.directory)).collect()
+}
+
+/// The relays that a file adds or changes.
+fn relays(plan: &FilePlan) -> Vec<Relay> {
+    let relay = |change: &Change| match change {
+        Change::PutRelay(relay) => Some(relay.clone()),
+        _ => None,
+    };
+    plan.changes.iter().filter_map(relay).collect()
 }
 
 /// The passwords of new accounts by address, since ids may have changed when the plan is drawn again.

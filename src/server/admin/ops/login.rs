@@ -1,50 +1,30 @@
 //! Accounts log in to the API (policy semantics §17).
 
 use std::net::SocketAddr;
-
-use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 use super::super::error::RequestError;
 use super::{Actor, Admin};
-use crate::login::LoginFailure;
-use crate::mail::{AccountId, Address};
+use crate::login::{Attempt, LoginFailure};
+use crate::policy::login::OF_ACCOUNT;
 use crate::proto::basic::BasicCredentials;
 
-/// Whose failures are counted. Loopback is one client, whatever address of it is used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Name {
-    /// An account, by whichever of its addresses.
-    Account(AccountId),
-    /// Nobody: counted and locked all the same, so that this does not tell who exists.
-    Unknown([u8; 32]),
-}
-
 impl Admin {
-    /// The account of these credentials. Failures are counted before and after the password is looked at: who has
-    /// failed too often waits (RFC 9110 §10.2.3), right password or not.
+    /// The account of these credentials. Failures count together with those of SMTP and IMAP.
     pub async fn log_in(&self, credentials: &BasicCredentials, client: SocketAddr) -> Result<Actor, RequestError> {
         let directory = self.services.directory.current();
-        let name = match directory.login(&credentials.user) {
-            Some(account) => Name::Account(account.id),
-            None => {
-                let user = &credentials.user;
-                let key = Address::parse(user).map_or_else(|_| user.clone(), |a| a.key().as_str().to_owned());
-                Name::Unknown(Sha256::digest(key).into())
-            }
-        };
-        if let Some(left) = self.logins.locked(&name, self.services.clock.now()) {
-            return Err(RequestError::Locked(left));
-        }
-        let checked = self.services.authenticator.password(&directory, &credentials.user, &credentials.password).await;
-        match checked {
-            Ok(login) => {
-                self.logins.succeeded(&name);
-                Ok(Actor::Account { account: login.account.id, client })
-            }
+        let (name, now) = (credentials.user.as_str(), self.services.clock.now());
+        let attempt = Attempt { directory: &directory, name, client: client.ip(), now };
+        match self.services.authenticator.password(&attempt, &credentials.password).await {
+            Ok(login) => Ok(Actor::Account { account: login.account.id, client }),
             Err(LoginFailure::BadCredentials) => {
-                tracing::info!(%client, user = %credentials.user.escape_debug(), "admin login failed");
-                self.logins.failed(name, self.services.clock.now());
+                tracing::info!(%client, user = %name.escape_debug(), "admin login failed");
                 Err(RequestError::Unauthorized)
+            }
+            // The shortest that a lock can take; which one it is, is nobody's business.
+            Err(LoginFailure::Locked) => {
+                let millis = u64::try_from(OF_ACCOUNT.lock).unwrap_or_default();
+                Err(RequestError::Locked(Duration::from_millis(millis)))
             }
             Err(LoginFailure::Disabled) => Err(RequestError::Disabled),
             Err(LoginFailure::Unavailable) => Err(RequestError::Unavailable),

@@ -10,11 +10,13 @@ mod alias;
 mod apply;
 mod audit_log;
 mod domain;
+mod exchange;
 mod explain;
 mod extent;
 mod group;
 pub mod hold;
 mod list;
+mod lock;
 mod login;
 mod organisation;
 mod permit;
@@ -45,7 +47,7 @@ use super::permission;
 use super::spec::{Difference, Object};
 use crate::directory::change::{self, Change, RecordWrite};
 use crate::directory::{Directory, Refusal};
-use crate::login::{Attempts, LOGIN};
+use crate::login::locks::Table;
 use crate::mail::{AccountId, Address, GroupId, OrganisationId, Timestamp};
 use crate::server::Services;
 use crate::store::{self, AuditEntry, DirectoryWrite};
@@ -56,18 +58,16 @@ use settings::Unconfirmed;
 pub struct Admin {
     services: Arc<Services>,
     started: Timestamp,
-    /// Failed logins over HTTP.
-    logins: Attempts<login::Name>,
     /// Refused requests of accounts.
-    refusals: Attempts<AccountId>,
+    refusals: std::sync::Mutex<Table<AccountId>>,
 }
 
 impl Admin {
     /// For the process that has these services.
     pub fn new(services: Arc<Services>) -> Arc<Self> {
         let started = services.clock.now();
-        let (logins, refusals) = (Attempts::new(LOGIN), Attempts::new(permit::REFUSALS));
-        Arc::new(Self { services, started, logins, refusals })
+        let refusals = std::sync::Mutex::new(Table::new(permit::REFUSALS));
+        Arc::new(Self { services, started, refusals })
     }
 
     /// The organisation of an address.

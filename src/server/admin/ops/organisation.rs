@@ -182,8 +182,21 @@ impl Admin {
         relay_in(&self.services.directory.current(), network).map(show_relay)
     }
 
-    /// Lists a host or network.
-    pub async fn add_relay(self: &Arc<Self>, actor: Actor, spec: RelaySpec) -> Result<Shown<RelaySpec>, OpError> {
+    async fn check_spec(&self, spec: &RelaySpec, force: bool) -> Result<(), OpError> {
+        let directory = self.services.directory.current();
+        let id = directory.new_relay_id(0).ok_or_else(used_up)?;
+        let relay = spec.resolve(id).map_err(OpError::Shape)?;
+        self.check_relays(&directory, &[relay], force).await
+    }
+
+    /// Lists a host or network. A trusted relay must be no MX of ours; `force` lists it also if the DNS does not tell.
+    pub async fn add_relay(
+        self: &Arc<Self>,
+        actor: Actor,
+        spec: RelaySpec,
+        force: bool,
+    ) -> Result<Shown<RelaySpec>, OpError> {
+        self.check_spec(&spec, force).await?;
         let network = spec.network.clone();
         let directory = self
             .change(actor, "relay.add", None, move |directory| {
@@ -194,13 +207,16 @@ impl Admin {
         relay_in(&directory, &network).map(show_relay)
     }
 
-    /// Replaces what is listed of a network.
+    /// Replaces what is listed of a network, under the same condition.
     pub async fn put_relay(
         self: &Arc<Self>,
         actor: Actor,
         network: String,
         spec: RelaySpec,
+        force: bool,
     ) -> Result<Shown<RelaySpec>, OpError> {
+        relay_in(&self.services.directory.current(), &network)?;
+        self.check_spec(&spec, force).await?;
         let new_network = spec.network.clone();
         let directory = self
             .change(actor, "relay.put", None, move |directory| {

@@ -1,13 +1,14 @@
 //! Letting a request through, or refusing it and keeping a record of that (policy semantics §14, U06).
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::super::permission::{Named, Reach, Touches};
 use super::{Actor, Admin, OpError, audit};
 use crate::accept::HeldPart;
 use crate::directory::Directory;
-use crate::login::Limit;
 use crate::mail::{AccountId, Address, HoldId, OrganisationId};
+use crate::policy::login::Limit;
 use crate::store::{self, AuditEntry};
 
 /// A request before its handler has it.
@@ -81,10 +82,13 @@ impl Admin {
         let mut owner = owner;
         if let Actor::Account { account, .. } = actor {
             // What is refused writes, so that it has to have an end.
-            if let Some(left) = self.refusals.locked(&account, now) {
-                return OpError::TooMany(left);
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(until) = refusals.until(&account, now) {
+                let left = u64::try_from(until.millis().saturating_sub(now.millis())).unwrap_or_default();
+                return OpError::TooMany(Duration::from_millis(left));
             }
-            self.refusals.failed(account, now);
+            refusals.add(account, now);
+            drop(refusals);
             owner = self.services.directory.current().account_organisation(account);
         }
         let record = audit::Record::refusal(now, actor, action, key, reason).encode();
@@ -105,8 +109,9 @@ pub(super) fn admit(directory: &Directory, actor: Actor, address: &str) -> Resul
 
 /// Refusals of an account that are recorded: a person who tries the doors needs fewer, a program that goes through
 /// them all is told to wait.
-pub(super) const REFUSALS: Limit =
-    Limit { failures: 200, window: Duration::from_secs(3600), lock: Duration::from_secs(3600) };
+pub(super) const REFUSALS: Limit = Limit { failures: 200, within: HOUR, lock: HOUR };
+
+const HOUR: i64 = 3_600_000;
 
 /// Characters of a name in the record of a refusal.
 const NAMED: usize = 300;

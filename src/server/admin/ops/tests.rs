@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::emailauth::EmailAuth;
-use crate::login::{Authenticator, LoginFailure};
+use crate::login::{Attempt, Authenticator, LoginFailure};
 use crate::mail::{Address, Clock, Domain};
 use crate::net::dns::Dns;
 use crate::server::admin::spec::{AccountSpec, DomainSpec, GroupSpec, MemberSpec, RuleSpec};
@@ -71,7 +71,8 @@ fn page(after: u32, limit: usize) -> Listed {
 
 async fn logs_in(admin: &Admin, name: &str, password: &str) -> bool {
     let directory = admin.services.directory.current();
-    match admin.services.authenticator.password(&directory, name, password).await {
+    let attempt = Attempt { directory: &directory, name, client: [192, 0, 2, 1].into(), now: Fixed.now() };
+    match admin.services.authenticator.password(&attempt, password).await {
         Ok(_) => true,
         Err(LoginFailure::BadCredentials) => false,
         Err(failure) => panic!("{failure:?}"),
@@ -206,12 +207,12 @@ const EXAMPLE: &str = include_str!("../../../../conf/example-org.toml");
 #[tokio::test]
 async fn the_example_company_is_applied_once() {
     let admin = admin_over(Arc::new(Memory::default())).await;
-    let shown = admin.dry_run(EXAMPLE.to_owned()).await.unwrap();
+    let shown = admin.dry_run(EXAMPLE.to_owned(), true).await.unwrap();
     assert_eq!(admin.status().accounts, 0, "a dry run changes nothing");
-    let first = admin.apply(ROOT, EXAMPLE.to_owned()).await.unwrap();
+    let first = admin.apply(ROOT, EXAMPLE.to_owned(), true).await.unwrap();
     assert_eq!((first.applied, &first.differences), (true, &shown.differences));
     let version = admin.services.directory.current().version();
-    let second = admin.apply(ROOT, EXAMPLE.to_owned()).await.unwrap();
+    let second = admin.apply(ROOT, EXAMPLE.to_owned(), true).await.unwrap();
     assert_eq!(second, Applied { applied: false, differences: Vec::new() });
     assert_eq!(admin.services.directory.current().version(), version);
     let ines = admin.account(ROOT, &address("ceo@northwind.example"));
@@ -228,7 +229,7 @@ async fn a_bad_file_changes_nothing() {
     let admin = with_alice(Arc::new(Memory::default())).await;
     let version = admin.services.directory.current().version();
     let text = "[[account]]\naddress = \"new@corp.test\"\n[[account]]\naddress = \"new@else.test\"\n";
-    let Err(OpError::File(problems)) = admin.apply(ROOT, text.to_owned()).await else { panic!("applied") };
+    let Err(OpError::File(problems)) = admin.apply(ROOT, text.to_owned(), false).await else { panic!("applied") };
     assert_eq!(problems.iter().map(|p| (p.line, p.key.as_str())).collect::<Vec<_>>(), [(Some(3), "foreign_domain")]);
     assert_eq!(admin.services.directory.current().version(), version);
 }
@@ -238,7 +239,7 @@ async fn passwords_of_a_file_are_for_new_accounts() {
     let admin = with_alice(Arc::new(Memory::default())).await;
     let text = "[[account]]\naddress = \"alice@corp.test\"\npassword = \"other\"\n\
                 [[account]]\naddress = \"bob@corp.test\"\npassword = \"918273\"\n";
-    let applied = admin.apply(ROOT, text.to_owned()).await.unwrap();
+    let applied = admin.apply(ROOT, text.to_owned(), false).await.unwrap();
     assert_eq!(applied.differences.len(), 1, "{applied:?}");
     assert!(logs_in(&admin, "alice@corp.test", "secret").await);
     assert!(logs_in(&admin, "bob@corp.test", "918273").await);

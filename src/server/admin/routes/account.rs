@@ -18,7 +18,7 @@ use super::super::request::{AddressInPath, Body, InQuery, Shaped};
 use super::super::spec::{
     AccountSpec, AdminForwardSpec, AutoReplySpec, BlockedSpec, ForwardSpec, GrantSpec, Octets, ScopeSpec,
 };
-use super::super::view::{AccountDetail, AccountView, Page};
+use super::super::view::{AccountDetail, AccountView, LockView, Page};
 use super::{Answer, Created, Route, address_in, listed};
 use crate::directory::{AccountKind, AccountState, Incoming};
 use crate::mail::Domain;
@@ -27,6 +27,7 @@ use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
     const ONE: &str = "/accounts/{address}";
+    const LOCKS: &str = "/accounts/{address}/locks";
     const FORWARD: &str = "/accounts/{address}/forward";
     const ASK: &str = "/accounts/{address}/forward/ask";
     const ADMIN_FORWARD: &str = "/accounts/{address}/admin-forward";
@@ -70,6 +71,9 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         Route::new("PUT", "/accounts/{address}/password", "Set a password", Touches::OWN_SETTINGS, put(set_password))
             .takes::<SetPassword>(),
+        Route::new("GET", LOCKS, "List the locks after failed logins", Touches::ACCOUNT, get(locks))
+            .lists::<LockView>(),
+        Route::new("DELETE", LOCKS, "Unlock an account and forget its failed logins", Touches::ACCOUNT, delete(unlock)),
         Route::new("PUT", "/accounts/{address}/address", "Rename an account", Touches::ACCOUNT, set::<Renamed>())
             .takes::<Renamed>()
             .shows::<AccountSpec>(),
@@ -401,6 +405,19 @@ async fn set_password(
     Body(body): Body<SetPassword>,
 ) -> Answer<StatusCode> {
     admin.set_password(actor, address, body.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn locks(State(admin): State<Arc<Admin>>, AddressInPath(address): AddressInPath) -> Answer<Json<Page<LockView>>> {
+    Ok(Json(admin.locks(&address)?))
+}
+
+async fn unlock(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    AddressInPath(address): AddressInPath,
+) -> Answer<StatusCode> {
+    admin.unlock(actor, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

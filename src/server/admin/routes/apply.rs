@@ -34,6 +34,9 @@ pub(super) fn routes() -> Vec<Route> {
 struct HowToApply {
     #[serde(default)]
     dry_run: bool,
+    /// Lists trusted relays even if the DNS does not tell whether they are an MX of ours.
+    #[serde(default)]
+    force: bool,
 }
 
 async fn apply(
@@ -42,6 +45,10 @@ async fn apply(
     InQuery(query): InQuery<HowToApply>,
     TomlBody(text): TomlBody,
 ) -> Answer<Json<Applied>> {
-    let applied = if query.dry_run { admin.dry_run(text).await? } else { admin.apply(actor, text).await? };
+    let applied = if query.dry_run {
+        admin.dry_run(text, query.force).await?
+    } else {
+        admin.apply(actor, text, query.force).await?
+    };
     Ok(Json(applied))
 }

@@ -70,12 +70,14 @@ pub(super) fn routes() -> Vec<Route> {
             .query::<Paged>()
             .lists_shown::<RelaySpec>(),
         Route::new("POST", "/relays", "List a host or network as relay or gateway", Touches::Server, post(add_relay))
+            .query::<HowToList>()
             .takes::<RelaySpec>()
             .shows::<RelaySpec>()
             .created(),
         Route::new("GET", "/relays/{network}", "Show a relay or gateway", Touches::Server, get(relay))
             .shows::<RelaySpec>(),
         Route::new("PUT", "/relays/{network}", "Replace a relay or gateway", Touches::Server, put(put_relay))
+            .query::<HowToList>()
             .takes::<RelaySpec>()
             .shows::<RelaySpec>(),
         Route::new("DELETE", "/relays/{network}", "Take a network off the list", Touches::Server, delete(remove_relay)),
@@ -175,6 +177,15 @@ async fn remove_department(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// How a relay is listed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct HowToList {
+    /// Even if the DNS does not tell whether it is an MX of ours.
+    #[serde(default)]
+    force: bool,
+}
+
 async fn relays(State(admin): State<Arc<Admin>>, InQuery(query): InQuery<Paged>) -> Json<Page<Listed<RelaySpec>>> {
     Json(admin.relays(query.listed()))
 }
@@ -186,18 +197,20 @@ async fn relay(State(admin): State<Arc<Admin>>, NameInPath(network): NameInPath)
 async fn add_relay(
     State(admin): State<Arc<Admin>>,
     Extension(actor): Extension<Actor>,
+    InQuery(query): InQuery<HowToList>,
     Shaped(spec): Shaped<RelaySpec>,
 ) -> Answer<Created<Listed<RelaySpec>>> {
-    Ok((StatusCode::CREATED, Json(admin.add_relay(actor, spec).await?)))
+    Ok((StatusCode::CREATED, Json(admin.add_relay(actor, spec, query.force).await?)))
 }
 
 async fn put_relay(
     State(admin): State<Arc<Admin>>,
     Extension(actor): Extension<Actor>,
     NameInPath(network): NameInPath,
+    InQuery(query): InQuery<HowToList>,
     Shaped(spec): Shaped<RelaySpec>,
 ) -> Answer<Json<Listed<RelaySpec>>> {
-    Ok(Json(admin.put_relay(actor, network, spec).await?))
+    Ok(Json(admin.put_relay(actor, network, spec, query.force).await?))
 }
 
 async fn remove_relay(

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::entry::{Resolver, account_text};
 use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{Department, Directory, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
-use crate::mail::{DepartmentId, DomainId, Network, OrganisationId, RelayId, Timestamp};
+use crate::mail::{DepartmentId, Domain, DomainId, Network, OrganisationId, RelayId, Timestamp};
 
 /// The owner of domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -182,24 +182,33 @@ pub struct RelaySpec {
     pub network: String,
     /// What they are.
     pub kind: RelayKind,
+    /// Of a gateway that puts a Received field before every message: its name in the `by` clause. SPF is then asked
+    /// about the host that this field names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_by: Option<String>,
 }
 
 impl RelaySpec {
     /// The record.
     pub fn resolve(&self, id: RelayId) -> Result<Relay, Vec<Problem>> {
-        match self.network.parse::<Network>() {
-            Ok(network) => Ok(Relay { id, network, kind: self.kind }),
-            Err(_) => Err(vec![Problem::invalid(
-                "network",
-                &self.network,
-                "an IP address or network such as \"192.0.2.1\" or \"2001:db8::/32\"",
-            )]),
+        let network = self.network.parse::<Network>().map_err(|_| {
+            let wanted = "an IP address or network such as \"192.0.2.1\" or \"2001:db8::/32\"";
+            Problem::invalid("network", &self.network, wanted)
+        });
+        let received_by = self.received_by.as_deref().map(|name| {
+            Domain::parse(name)
+                .map_err(|_| Problem::invalid("received_by", name, "a host name such as \"gw.corp.test\""))
+        });
+        match (network, received_by.transpose()) {
+            (Ok(network), Ok(received_by)) => Ok(Relay { id, network, kind: self.kind, received_by }),
+            (network, received_by) => Err(network.err().into_iter().chain(received_by.err()).collect()),
         }
     }
 
     /// How the record is written.
     pub fn describe(relay: &Relay) -> Self {
-        Self { network: relay.network.to_string(), kind: relay.kind }
+        let received_by = relay.received_by.as_ref().map(Domain::to_string);
+        Self { network: relay.network.to_string(), kind: relay.kind, received_by }
     }
 }
 

@@ -1,0 +1,79 @@
+//! What becomes of a message for a mailbox that stayed full (policy semantics §6.5).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Desk;
+use super::errand::{Dsn, Errand, Failed, Why};
+use crate::directory::{Directory, Group, Owner};
+use crate::mail::{Address, ReversePath, Timestamp};
+use crate::store::{self, DeliveryState, Origin, QueueItem, Target, TraceQuery, TraceRow};
+
+/// The notice for the author that nobody of the addressed group could be reached, once the last of its members is given
+/// up; the item of that member is still in the queue. None if the author must not be answered, or if anybody was or may
+/// yet be reached.
+pub(super) async fn of_group(
+    desk: &Desk,
+    directory: &Directory,
+    item: &QueueItem,
+    target: &Target,
+) -> Result<Option<Errand>, store::Error> {
+    let ReversePath::Address(author) = &item.reverse_path else { return Ok(None) };
+    let query = TraceQuery {
+        party: None,
+        id: Some(item.transaction),
+        sender: None,
+        recipient: None,
+        account: None,
+        message_id: None,
+        from: Timestamp::from_millis(0),
+        to: Timestamp::from_millis(i64::MAX),
+        after: None,
+        limit: 1,
+        deliveries: DELIVERIES,
+    };
+    let rows = desk.store.traces(query, |_| true).await?;
+    let group = rows.first().and_then(|row| unreached(directory, row, target));
+    Ok(group.map(|group| {
+        let failed = vec![Failed { recipient: group.address.clone(), why: Why::NoMember }];
+        Errand::Dsn(Dsn { to: author.clone(), failed, arrived: item.created })
+    }))
+}
+
+/// The addressed group of which nobody was reached, `target` being the last that is given up.
+fn unreached(directory: &Directory, row: &TraceRow, target: &Target) -> Option<Arc<Group>> {
+    let record: Value = serde_json::from_slice(&row.record).ok()?;
+    let has_more = usize::try_from(row.total).is_ok_and(|total| total > row.deliveries.len());
+    let is_held = record.get("held").and_then(Value::as_u64) != Some(0);
+    let remote = record.get("remote").and_then(Value::as_array)?;
+    let goes_out = remote.iter().any(|copy| copy.get("as").and_then(Value::as_str) == Some("external member"));
+    if has_more || is_held || goes_out {
+        return None;
+    }
+    let recipients = record.get("recipients").and_then(Value::as_array)?;
+    let named = |recipient: &Value| Address::parse(recipient.get("address")?.as_str()?).ok();
+    let addressed = recipients.iter().filter_map(named).filter_map(|address| group_at(directory, &address));
+    let addressed: Vec<Arc<Group>> = addressed.collect();
+    let (group, of_it) = match addressed.as_slice() {
+        // Whoever came through a group came through this one, at whatever depth.
+        [only] => (only.clone(), None),
+        several => (several.iter().find(|group| Some(group.id) == target.via)?.clone(), target.via),
+    };
+    let mut others = row.deliveries.iter().filter(|delivery| {
+        let is_it = delivery.account == target.account && delivery.origin == target.origin;
+        let is_member = delivery.row.via.is_some() && (of_it.is_none() || delivery.row.via == of_it);
+        delivery.origin == Origin::Ordinary && is_member && !is_it
+    });
+    others.all(|delivery| matches!(delivery.row.state, DeliveryState::Failed | DeliveryState::Gone)).then_some(group)
+}
+
+fn group_at(directory: &Directory, address: &Address) -> Option<Arc<Group>> {
+    match directory.owner(address) {
+        Owner::Group(group) => Some(group),
+        Owner::Account(_) | Owner::Nobody | Owner::Foreign => None,
+    }
+}
+
+/// A group of more members than this was reached, or its author hears nothing.
+const DELIVERIES: usize = 1000;
