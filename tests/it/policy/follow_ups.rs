@@ -32,12 +32,18 @@ fn u08_u09_u10_what_follows_a_message_comes_once_after_sigkill() {
     );
     let (number, mut answered) = (AtomicU64::new(0), Vec::new());
     for round in 0..rounds {
-        let stop = AtomicBool::new(false);
-        let delay = Duration::from_micros(30_000 + random.next() % 200_000);
+        let (stop, logged_in) = (AtomicBool::new(false), AtomicU64::new(0));
+        let delay = Duration::from_micros(random.next() % 300_000);
         let server = &acme.server;
         let done = std::thread::scope(|scope| {
-            let (stop, number) = (&stop, &number);
-            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(move || load(server, stop, number))).collect();
+            let (stop, number, logged_in) = (&stop, &number, &logged_in);
+            let client = |_| scope.spawn(move || load(server, stop, number, logged_in));
+            let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+            // A login takes its time, and before it nothing is under way.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while logged_in.load(Ordering::Relaxed) < CLIENTS && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             // The point of the kill is the time itself, so a sleep is what is meant here.
             std::thread::sleep(delay);
             kill(server.pid());
@@ -74,7 +80,7 @@ fn kill(pid: u32) {
 }
 
 /// Sends until the server is gone; gives the numbers of the messages that were answered 250.
-fn load(server: &Server, stop: &AtomicBool, number: &AtomicU64) -> Vec<u64> {
+fn load(server: &Server, stop: &AtomicBool, number: &AtomicU64, logged_in: &AtomicU64) -> Vec<u64> {
     let mut done = Vec::new();
     let Ok(wire) = std::panic::catch_unwind(|| Wire::connect(server.address("submission"))) else { return done };
     let mut smtp = Smtp { wire };
@@ -86,6 +92,7 @@ fn load(server: &Server, stop: &AtomicBool, number: &AtomicU64) -> Vec<u64> {
     if ["", "EHLO client.test\r\n", &login].into_iter().any(|line| say(line).is_err()) {
         return done;
     }
+    logged_in.fetch_add(1, Ordering::Relaxed);
     while !stop.load(Ordering::Relaxed) {
         let n = number.fetch_add(1, Ordering::Relaxed);
         let message =
