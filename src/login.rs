@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -181,6 +182,13 @@ impl Authenticator {
         let Candidate { login, subject, client } = candidate;
         let checked = login.filter(|_| is_proved).ok_or(LoginFailure::BadCredentials);
         self.settled(subject, client, now, checked)?.admitted()
+    }
+
+    /// How long an attempt that was refused as [`LoginFailure::Locked`] has to wait.
+    pub fn locked_for(&self, attempt: &Attempt<'_>) -> Duration {
+        let until = self.locks.until(self.subject(attempt), attempt.client, attempt.now);
+        let left = until.map_or(0, |until| until.millis().saturating_sub(attempt.now.millis()));
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
     /// A lock has begun since the candidate was given its verifier: it is told nothing more, least of all that its proof

@@ -21,10 +21,10 @@ pub(super) async fn of_group(
 ) -> Result<Option<Errand>, store::Error> {
     let ReversePath::Address(author) = &item.reverse_path else { return Ok(None) };
     let query = TraceQuery {
-        party: None,
         id: Some(item.transaction),
         sender: None,
         recipient: None,
+        party: None,
         account: None,
         message_id: None,
         from: Timestamp::from_millis(0),

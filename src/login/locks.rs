@@ -60,9 +60,14 @@ impl Locks {
 
     /// No login of `subject` from `client` is looked at now.
     pub fn is_locked(&self, subject: Subject, client: IpAddr, now: Timestamp) -> bool {
+        self.until(subject, client, now).is_some()
+    }
+
+    /// When logins of `subject` from `client` are looked at again, if they are not now.
+    pub fn until(&self, subject: Subject, client: IpAddr, now: Timestamp) -> Option<Timestamp> {
         let mut tables = self.tables();
-        tables.pairs.until(&(subject, client_network(client)), now).is_some()
-            || tables.accounts.until(&subject, now).is_some()
+        let pair = tables.pairs.until(&(subject, client_network(client)), now);
+        pair.max(tables.accounts.until(&subject, now))
     }
 
     /// Counts a failure; the lock that begins with it. The lock of an account says more than that of a pair.
@@ -197,8 +202,8 @@ mod tests {
         }
         let lock = Lock { client: None, until: at(49 + 900) };
         assert_eq!(locks.failed(account(1), ip(200), at(49)), Some(lock));
-        assert!(locks.is_locked(account(1), ip(201), at(948)) && !locks.is_locked(account(1), ip(201), at(949)));
         assert_eq!(locks.of(AccountId::new(1).unwrap(), at(49)), [lock]);
+        assert!(locks.is_locked(account(1), ip(201), at(948)) && !locks.is_locked(account(1), ip(201), at(949)));
         assert_eq!(locks.of(AccountId::new(1).unwrap(), at(949)), []);
         assert_eq!(locks.of(AccountId::new(2).unwrap(), at(49)), []);
     }

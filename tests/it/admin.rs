@@ -70,7 +70,7 @@ fn a_company_comes_from_a_file_and_changes_by_commands() {
         ("group moderation g-new@corp.test all --moderator erin@corp.test", "group show g-new@corp.test", "erin@"),
         ("rule add watch --priority 3 --copy erin@corp.test:m --keyword secret", "rule list", "3\twatch\tenabled\n"),
         ("rule disable watch", "rule list", "3\twatch\tdisabled\n"),
-        ("relay add 192.0.2.0/24 gateway", "relay list", "192.0.2.0/24\tgateway\n"),
+        ("relay add 192.0.2.0/24 gateway", "relay list", "192.0.2.0/24\tgateway\t"),
     ] {
         server.cli(&words(command), "");
         let answer = server.cli(&words(question), "");

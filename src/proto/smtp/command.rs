@@ -378,7 +378,7 @@ mod tests {
             (" NOOP", Err(Unknown)),
             ("NOOPX", Err(Unknown)),
             ("GET / HTTP/1.1", Err(Unknown)),
-            ("XCLIENT ADDR=192.0.2.1", Err(Unknown)),
+            ("XCLIENT ADDR=192.0.2.1", Ok(Command::XClient((*b"ADDR=192.0.2.1").into()))),
             ("AUTH", Err(Argument)),
             ("AUTH PLAIN a b", Err(Argument)),
             ("AUTH LOGIN", Ok(Command::Auth { mechanism: (*b"LOGIN").into(), initial: None })),

@@ -54,6 +54,11 @@ impl Acme {
     /// Takes back whatever has been applied since the start.
     pub fn reset(&self) {
         self.apply(&FIXTURE.replacen("name = \"acme\"", "name = \"acme\"\nprune = true", 1));
+        // Relays are no organisation's, and so no file takes them away.
+        for relay in self.get("/relays")["items"].as_array().expect("a list") {
+            let network = relay["network"].as_str().expect("a network").replace('/', "%2F");
+            assert_eq!(self.api("DELETE", &format!("/relays/{network}"), "").0, 204, "{network}");
+        }
     }
 
     /// One request to the admin API with a JSON body (empty for none): status and answer.

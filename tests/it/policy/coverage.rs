@@ -36,18 +36,11 @@ use Shown::{Beside, Nowhere};
 const LEFT_OUT: &[(&str, Shown, &str)] = &[
     ("P58", Nowhere, "policy data is read as a whole at the start or the server does not start: see `edited`"),
     ("W67", Nowhere, "the same"),
-    ("N20", Beside, "there are no managers with rights of their own over the API"),
-    ("N21", Beside, "the same"),
     ("E24", Nowhere, "nothing is sent to other hosts"),
     ("F14", Nowhere, "nothing is sent to other hosts"),
     ("F15", Nowhere, "nothing is sent to other hosts"),
-    ("F05", Beside, "users have no API"),
     ("R24", Beside, "there are no filters"),
-    ("W40", Nowhere, "shown for all rules at once by `transparency`"),
-    ("W41", Nowhere, "no test of reports of success is named after it"),
-    ("W45", Nowhere, "users have no mail log"),
     ("U02", Beside, "change and record are one commit"),
-    ("U06", Nowhere, "there are no delegated administrators"),
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! T11: mail rules.
 //!
-//! Elsewhere: W21 to W31 (`conditions`), W40 and W41 (`forms`), W45 (`administration`), W58 and W66 (`passing_time`), W67
-//! (`edited`).
+//! Elsewhere: W21 to W31 (`conditions`), W40 and W41 (`forms`), W45 (`administration`), W48 (beside this table below), W58
+//! and W66 (`passing_time`), W67 (`edited`).
 
 use super::acme::Acme;
 use super::replies::{OK, RULE_REJECT};
