@@ -299,9 +299,10 @@ fn mail_rules(c: &mut Criterion) {
                     now: Timestamp::from_millis(0),
                     stage: rules::Stage::Arriving,
                 };
-                let needed = rules::needs_content(&directory, &message, &deliveries);
+                let candidates = rules::Candidates::of(&directory, &message, &deliveries);
+                let needed = candidates.need_content();
                 let inspection = needed.then(|| Inspection::of(black_box(&content), false, Inspection::LIMIT));
-                rules::evaluate(&directory, &message, &deliveries, inspection.as_ref()).matched.len()
+                rules::evaluate(&directory, &message, &deliveries, &candidates, inspection.as_ref()).matched.len()
             });
         });
     }

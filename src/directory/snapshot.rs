@@ -262,7 +262,7 @@ impl Directory {
         self.groups.values()
     }
 
-    /// The rules, by priority and then id (policy semantics §13.1).
+    /// The rules, by organisation, priority and id.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rule_order
     }
@@ -275,6 +275,13 @@ impl Directory {
         directory.rules.extend(rules.into_iter().map(|rule| (rule.id, Arc::new(rule))));
         directory.order_rules();
         directory
+    }
+
+    /// An organisation's mail rules in the order of their priority; ties by id.
+    pub fn rules_of(&self, organisation: OrganisationId) -> &[Arc<Rule>] {
+        let first = self.rule_order.partition_point(|rule| rule.organisation < organisation);
+        let end = self.rule_order.partition_point(|rule| rule.organisation <= organisation);
+        self.rule_order.get(first..end).unwrap_or_default()
     }
 
     /// The rule with this id.
@@ -405,7 +412,7 @@ impl Directory {
 
     pub(super) fn order_rules(&mut self) {
         self.rule_order = self.rules.values().cloned().collect();
-        self.rule_order.sort_by_key(|r| (r.priority, r.id));
+        self.rule_order.sort_by_key(|r| (r.organisation, r.priority, r.id));
     }
 
     /// The account or group that an address is bound to, itself or by an enabled alias.

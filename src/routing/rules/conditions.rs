@@ -68,17 +68,13 @@ impl<'a> Tests<'a> {
             && !rule.exceptions.iter().filter(|c| needs_content(c)).any(|c| self.ask(c) == Answer::Yes)
     }
 
-    /// The rule passes, or does not, by its content alone.
-    pub fn depend_on_content(&self, rule: &Rule) -> bool {
-        rule.conditions.iter().chain(&rule.exceptions).any(needs_content) && self.pass_cheap(rule)
-    }
-
     /// Some condition met content that could not be read.
     pub fn met_incomplete(&self) -> bool {
         self.is_incomplete.get()
     }
 
-    fn pass_cheap(&self, rule: &Rule) -> bool {
+    /// What does not depend on content passes.
+    pub fn pass_cheap(&self, rule: &Rule) -> bool {
         let holds = |condition: &Condition| self.ask(condition) == Answer::Yes;
         rule.conditions.iter().filter(|c| !needs_content(c)).all(holds)
             && !rule.exceptions.iter().filter(|c| !needs_content(c)).any(holds)
@@ -190,6 +186,11 @@ impl<'a> Tests<'a> {
     fn subject(&self) -> &Folded {
         self.subject.get_or_init(|| subjects(self.message.header))
     }
+}
+
+/// Whether the rule passes may depend on content.
+pub fn depends_on_content(rule: &Rule) -> bool {
+    rule.conditions.iter().chain(&rule.exceptions).any(needs_content)
 }
 
 fn needs_content(condition: &Condition) -> bool {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::conditions::Tests;
+use super::conditions::{Tests, depends_on_content};
 use super::copies::Wishes;
 use super::events::{Events, Seen};
 use super::outcome::{
@@ -16,26 +16,47 @@ use crate::policy::sender::{Origin, Sender};
 use crate::proto::message::inspect::Inspection;
 use crate::routing::expand::{Delivery, Via};
 
-/// True if some rule may depend on what the message contains beyond its header.
-pub fn needs_content(directory: &Directory, message: &Message<'_>, deliveries: &[Delivery]) -> bool {
-    let rules = rules_for(directory, message);
-    if rules.is_empty() {
-        return false;
+/// The rules that may have something to say of a message, in order: they look at an event of it, and their conditions
+/// hold as far as the envelope and the header tell. What later rules find ended is theirs to see.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    rules: Vec<&'a Rule>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Asks all rules in force of the organisations that the message concerns.
+    pub fn of(directory: &'a Directory, message: &Message<'_>, deliveries: &[Delivery]) -> Self {
+        // What this server makes itself is under no rule.
+        if directory.rules().is_empty() || message.sender.origin == Origin::System {
+            return Self { rules: Vec::new() };
+        }
+        let mut events = Events::of(directory, message, deliveries);
+        let tests = Tests::new(directory, message, deliveries, None);
+        let organisations = events.organisations();
+        let all = organisations.iter().flat_map(|id| directory.rules_of(*id)).map(Arc::as_ref);
+        let mut rules: Vec<&Rule> =
+            all.filter(|rule| is_due(rule, message) && events.is_seen_by(rule) && tests.pass_cheap(rule)).collect();
+        if organisations.len() > 1 {
+            rules.sort_by_key(|rule| position(rule));
+        }
+        Self { rules }
     }
-    let mut events = Events::of(directory, message, deliveries);
-    let tests = Tests::new(directory, message, deliveries, None);
-    rules.into_iter().any(|rule| events.is_seen_by(rule) && tests.depend_on_content(rule))
+
+    /// True if some rule depends on what the message contains beyond its header.
+    pub fn need_content(&self) -> bool {
+        self.rules.iter().any(|rule| depends_on_content(rule))
+    }
 }
 
 /// What the rules make of a message. `content` is `None` if it was not needed, or could not be read.
-pub fn evaluate(
-    directory: &Directory,
-    message: &Message<'_>,
-    deliveries: &[Delivery],
-    content: Option<&Inspection>,
+pub fn evaluate<'a>(
+    directory: &'a Directory,
+    message: &'a Message<'_>,
+    deliveries: &'a [Delivery],
+    candidates: &Candidates<'a>,
+    content: Option<&'a Inspection>,
 ) -> Outcome {
-    let rules = rules_for(directory, message);
-    if rules.is_empty() {
+    if candidates.rules.is_empty() {
         return Outcome::default();
     }
     let tests = Tests::new(directory, message, deliveries, content);
@@ -48,7 +69,7 @@ pub fn evaluate(
         sent_ended: None,
         out: Outcome::default(),
     };
-    for rule in rules {
+    for rule in &candidates.rules {
         if run.events.is_over() {
             break;
         }
@@ -61,21 +82,15 @@ pub fn evaluate(
     outcome
 }
 
-/// The rules in force, in order; none for what this server makes itself.
-fn rules_for<'a>(directory: &'a Directory, message: &Message<'_>) -> Vec<&'a Rule> {
-    if message.sender.origin == Origin::System {
-        return Vec::new();
-    }
-    let is_due = |rule: &&Rule| {
-        let has_come = rule.valid_from.is_none_or(|from| from <= message.now);
-        let has_passed = rule.valid_until.is_some_and(|until| until <= message.now);
-        let is_ahead = match message.stage {
-            Stage::Released { after, .. } => position(rule) > after,
-            Stage::Arriving | Stage::Moderated => true,
-        };
-        rule.enabled && has_come && !has_passed && is_ahead
+/// The rule is in force for the message.
+fn is_due(rule: &Rule, message: &Message<'_>) -> bool {
+    let has_come = rule.valid_from.is_none_or(|from| from <= message.now);
+    let has_passed = rule.valid_until.is_some_and(|until| until <= message.now);
+    let is_ahead = match message.stage {
+        Stage::Released { after, .. } => position(rule) > after,
+        Stage::Arriving | Stage::Moderated => true,
     };
-    directory.rules().iter().map(Arc::as_ref).filter(is_due).collect()
+    rule.enabled && has_come && !has_passed && is_ahead
 }
 
 fn position(rule: &Rule) -> Position {

@@ -1,6 +1,6 @@
 //! Events: who sends and who receives, and which of that a rule looks at (policy semantics §13.2).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::outcome::{Event, Role};
 use super::parties::Membership;
@@ -81,6 +81,11 @@ impl<'a> Events<'a> {
             received.iter().map(|r| r.account).chain(sent.iter().map(|s| s.account)).collect();
         let sender_organisation = message.sender.account().and_then(|id| directory.account_organisation(id));
         Self { membership: Membership::new(directory, accounts), sent, received, sender_organisation }
+    }
+
+    /// The organisations of all accounts that send or receive, each once.
+    pub fn organisations(&self) -> BTreeSet<OrganisationId> {
+        self.sent.iter().map(|s| s.organisation).chain(self.received.iter().map(|r| r.organisation)).collect()
     }
 
     /// Nothing is left to look at.

@@ -5,7 +5,7 @@
 //! them ends is not seen by those after it, while the conditions, which speak of the message, go on to see all its
 //! recipients. Mail to `postmaster` is exempt (policy semantics §4.2), and what this server makes itself has no events.
 //!
-//! Evaluation has two steps, because the content lies in the store: [`needs_content`] tells whether it has to be read,
+//! Evaluation has two steps, because the content lies in the store: [`Candidates`] tell whether it has to be read,
 //! [`evaluate`] decides. Nothing fails: content that could not be read is a case of policy semantics §13.3.
 //!
 //! - `events`: who sends and receives, and which of that a rule looks at.
@@ -29,7 +29,7 @@ use super::expand::Addressed;
 use crate::mail::{Address, Timestamp};
 use crate::policy::sender::Sender;
 
-pub use evaluate::{evaluate, needs_content};
+pub use evaluate::{Candidates, evaluate};
 pub use outcome::{
     Copy, End, Ended, Event, Forwarding, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected,
     Role, SubjectPrefix, Tag,

@@ -93,7 +93,8 @@ fn content_that_is_missing_is_not_inspected() {
         now: NOW,
         stage: Stage::Arriving,
     };
-    let outcome = evaluate(&directory, &message, &expansion.deliveries, None);
+    let candidates = Candidates::of(&directory, &message, &expansion.deliveries);
+    let outcome = evaluate(&directory, &message, &expansion.deliveries, &candidates, None);
     assert!(outcome.is_incomplete && outcome.refused.is_none());
 }
 

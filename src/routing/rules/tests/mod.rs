@@ -251,9 +251,10 @@ fn pass_with(directory: &Directory, mail: &Mail, sender: Sender) -> Passage {
         now: NOW,
         stage: mail.stage,
     };
-    let needed_content = needs_content(directory, &message, &expansion.deliveries);
+    let candidates = Candidates::of(directory, &message, &expansion.deliveries);
+    let needed_content = candidates.need_content();
     let content = needed_content.then(|| Inspection::of(&mail.content, false, Inspection::LIMIT));
-    let outcome = evaluate(directory, &message, &expansion.deliveries, content.as_ref());
+    let outcome = evaluate(directory, &message, &expansion.deliveries, &candidates, content.as_ref());
     let facts = Facts { junk: outcome.junk(), ended: outcome.ended(), ..Facts::default() };
     let plan = make_plan(directory, &sender, &facts, &expansion.deliveries);
     Passage { sender, expansion, needed_content, outcome, plan }

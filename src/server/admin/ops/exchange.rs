@@ -83,7 +83,7 @@ fn conflicts(exchanges: &Exchanges, trusted: &[Network]) -> Vec<OpError> {
 /// The mail exchangers of all hosted domains, several domains at once. What the DNS has not told in the time is unknown.
 async fn exchanges(dns: &Dns, directory: &Directory) -> Exchanges {
     let deadline = Instant::now() + TIME;
-    let mut waiting = directory.domains().map(|record| record.name.clone());
+    let mut waiting = directory.domains().map(|record| record.name.clone()).filter(is_in_dns);
     let mut asking = JoinSet::new();
     let mut exchanges = Exchanges::default();
     loop {
@@ -106,6 +106,11 @@ async fn exchanges(dns: &Dns, directory: &Directory) -> Exchanges {
             Some(Err(error)) => tracing::error!(%error, "question about mail exchangers lost"),
         }
     }
+}
+
+/// False for names that are reserved for documentation, which nobody can put into the DNS (RFC 6761 §6.5).
+fn is_in_dns(domain: &Domain) -> bool {
+    !domain.as_str().ends_with(".example")
 }
 
 /// Hosts and addresses that take a domain's mail (RFC 5321 §5.1): those of its MX records, or itself without any.
