@@ -17,7 +17,7 @@ use rocksdb::{
 };
 use tokio::sync::oneshot;
 
-use super::{Durability, Engine, Key, Keyspace, Snapshot, Transaction};
+use super::{Durability, Engine, Key, Keyspace, Snapshot, Transaction, Write};
 use crate::store::Error;
 
 type Answer = oneshot::Sender<Result<(), Error>>;
@@ -41,7 +41,10 @@ impl Rocks {
     pub fn open(path: &Path, memory: usize) -> Result<Self, rocksdb::Error> {
         let cache = Cache::new_lru_cache(memory);
         let options = database_options(&cache, memory);
-        let families = Keyspace::ALL.map(|k| ColumnFamilyDescriptor::new(k.name(), family_options(k, &cache, memory)));
+        let mut families = Vec::with_capacity(Keyspace::ALL.len());
+        for keyspace in Keyspace::ALL {
+            families.push(ColumnFamilyDescriptor::new(keyspace.name(), family_options(keyspace, &cache, memory)?));
+        }
         let db = Arc::new(DB::open_cf_descriptors(&options, path, families)?);
         let (queue, waiting) = mpsc::channel();
         let writer = Writer { db: db.clone(), poisoned: AtomicBool::new(false) };
@@ -65,6 +68,8 @@ fn database_options(cache: &Cache, memory: usize) -> Options {
     // A log file that is written over needs no new blocks, so its sync needs no journal commit.
     options.set_recycle_log_file_num(4);
     options.set_max_background_jobs(2);
+    // There is one writer.
+    options.set_allow_concurrent_memtable_write(false);
     options.set_bytes_per_sync(1 << 20);
     options.set_max_open_files(1024);
     options.set_keep_log_file_num(4);
@@ -72,7 +77,7 @@ fn database_options(cache: &Cache, memory: usize) -> Options {
     options
 }
 
-fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Options {
+fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Result<Options, rocksdb::Error> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -80,11 +85,17 @@ fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Options {
     table.set_bloom_filter(10.0, false);
     table.set_block_size(16 << 10);
     table.set_format_version(5);
-    let mut options = Options::default();
+    // A delivery to many mailboxes writes rows in the order of their keys: each is looked for from the one before, not from
+    // the top of the skip list. The binding has no function for it.
+    let mut options = Options::default().get_options_from_string(INSERT_HINT)?;
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_write_buffer_size(16 << 20);
+    options.set_write_buffer_size(match keyspace {
+        // The same rows again and again: few versions of each are found sooner, and a flush leaves one.
+        Keyspace::Mailbox => 2 << 20,
+        _ => 16 << 20,
+    });
     if keyspace == Keyspace::Blob {
         options.set_write_buffer_size((memory / 4).clamp(16 << 20, 128 << 20));
         options.set_enable_blob_files(true);
@@ -99,7 +110,7 @@ fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Options {
         options.set_blob_gc_age_cutoff(0.5);
         options.set_blob_gc_force_threshold(0.5);
     }
-    options
+    Ok(options)
 }
 
 impl Engine for Rocks {
@@ -138,20 +149,33 @@ struct Writer {
     poisoned: AtomicBool,
 }
 
-/// What the batch being made has written so far. Content is left out: no transaction reads it.
-type Overlay = HashMap<Key, Option<Vec<u8>>>;
+/// The column families, found by name once.
+struct Families<'a>([Option<&'a ColumnFamily>; Keyspace::ALL.len()]);
+
+impl<'a> Families<'a> {
+    fn of(db: &'a DB) -> Self {
+        Self(Keyspace::ALL.map(|keyspace| db.cf_handle(keyspace.name())))
+    }
+
+    fn get(&self, keyspace: Keyspace) -> Result<&'a ColumnFamily, Error> {
+        self.0.get(keyspace as usize).copied().flatten().ok_or(Error::Unavailable)
+    }
+}
 
 impl Writer {
     fn run(&self, waiting: &Receiver<(Transaction, Answer)>) {
+        let families = Families::of(&self.db);
+        let mut recent = Recent::default();
         while let Ok(first) = waiting.recv() {
             let mut batch = Batch::default();
             let mut next = Some(first);
             while let Some((transaction, answer)) = next {
-                self.add(&mut batch, transaction, answer);
+                self.add(&families, &mut recent, &mut batch, transaction, answer);
                 let full = batch.answers.len() >= MAX_TRANSACTIONS || batch.writes.size_in_bytes() >= MAX_OCTETS;
                 next = if full { None } else { waiting.try_recv().ok() };
             }
             self.commit(batch);
+            recent.bound();
         }
         if !self.poisoned.load(Ordering::Relaxed)
             && let Err(error) = self.db.flush_wal(true)
@@ -161,11 +185,19 @@ impl Writer {
     }
 
     /// Runs one transaction on top of the batch. One that aborts is answered at once and leaves nothing behind.
-    fn add(&self, batch: &mut Batch, mut transaction: Transaction, answer: Answer) {
+    fn add(
+        &self,
+        families: &Families<'_>,
+        recent: &mut Recent,
+        batch: &mut Batch,
+        mut transaction: Transaction,
+        answer: Answer,
+    ) {
+        batch.index();
         let decided = if self.poisoned.load(Ordering::Relaxed) {
             Err(Error::Unavailable)
         } else {
-            self.values(batch, &transaction.reads).and_then(|values| (transaction.decide)(&values))
+            self.values(families, recent, batch, &transaction.reads).and_then(|values| (transaction.decide)(&values))
         };
         let decided = match decided {
             Ok(decided) => decided,
@@ -175,26 +207,48 @@ impl Writer {
             }
         };
         for write in transaction.writes.into_iter().chain(decided) {
-            let Ok(family) = family(&self.db, write.key.0) else { continue };
+            let Ok(family) = families.get(write.key.0) else { continue };
             match &write.value {
                 Some(value) => batch.writes.put_cf(family, &write.key.1, value),
                 None => batch.writes.delete_cf(family, &write.key.1),
             }
-            if write.key.0 != Keyspace::Blob {
-                batch.overlay.insert(write.key, write.value);
+            match write.key.0 {
+                Keyspace::Mailbox => recent.insert(write.key.1, write.value),
+                // No transaction reads content.
+                Keyspace::Blob => {}
+                _ => batch.last.push(write),
             }
         }
         batch.synced |= transaction.durability == Durability::Synced;
         batch.answers.push(answer);
     }
 
-    fn values(&self, batch: &Batch, keys: &[Key]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        keys.iter()
-            .map(|key| match batch.overlay.get(key) {
-                Some(value) => Ok(value.clone()),
-                None => self.db.get_cf(family(&self.db, key.0)?, &key.1).map_err(read_failed),
-            })
-            .collect()
+    fn values(
+        &self,
+        families: &Families<'_>,
+        recent: &mut Recent,
+        batch: &Batch,
+        keys: &[Key],
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let stored = |key: &Key| self.db.get_cf(families.get(key.0)?, &key.1).map_err(read_failed);
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            let known = match key.0 {
+                Keyspace::Mailbox => recent.rows.get(&key.1),
+                _ => batch.overlay.get(key),
+            };
+            values.push(match known {
+                Some(value) => value.clone(),
+                None => {
+                    let value = stored(key)?;
+                    if key.0 == Keyspace::Mailbox {
+                        recent.insert(key.1.clone(), value.clone());
+                    }
+                    value
+                }
+            });
+        }
+        Ok(values)
     }
 
     fn commit(&self, batch: Batch) {
@@ -216,12 +270,47 @@ impl Writer {
     }
 }
 
+/// The mailbox keyspace as this thread, which alone writes it, has last read or written it: every delivery reads and
+/// writes the same few rows of an account. Never older than the database: a batch that cannot be written poisons it.
+#[derive(Default)]
+struct Recent {
+    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Of all that came in; what it replaced is not taken off.
+    octets: usize,
+}
+
+impl Recent {
+    fn insert(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let octets = key.len() + value.as_ref().map_or(0, Vec::len) + ROW_OCTETS;
+        self.octets = self.octets.saturating_add(octets);
+        self.rows.insert(key, value);
+    }
+
+    /// Between batches: forgets all when there may be too much.
+    fn bound(&mut self) {
+        if self.octets > MAX_RECENT {
+            *self = Self::default();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Batch {
     writes: WriteBatch,
-    overlay: Overlay,
+    /// What the transactions before the last have written.
+    overlay: HashMap<Key, Option<Vec<u8>>>,
+    /// What the last has written: put into the overlay if another comes to read it.
+    last: Vec<Write>,
     answers: Vec<Answer>,
     synced: bool,
+}
+
+impl Batch {
+    /// Makes what has been written readable for the next transaction. A batch of one, as a delivery to a thousand
+    /// mailboxes often is, does without.
+    fn index(&mut self) {
+        self.overlay.extend(self.last.drain(..).map(|write| (write.key, write.value)));
+    }
 }
 
 struct View<'a> {
@@ -290,6 +379,14 @@ fn read_failed(error: rocksdb::Error) -> Error {
     tracing::error!(%error, "store read failed");
     Error::Unavailable
 }
+
+/// One hint for all keys that begin with the same octet.
+const INSERT_HINT: &str = "memtable_insert_with_hint_prefix_extractor=capped:1";
+
+/// Octets that are remembered of mailboxes.
+const MAX_RECENT: usize = 32 << 20;
+/// What a row costs beside its octets.
+const ROW_OCTETS: usize = 100;
 
 /// Bounds of one batch: enough to share a flush among all sessions, little enough to answer soon.
 const MAX_TRANSACTIONS: usize = 4096;
