@@ -166,7 +166,6 @@ impl Assembler<'_> {
             flags: Flags::default(),
             form,
             origin: Origin::Ordinary,
-            opened: false,
             via,
             quota: quota(account),
         });
@@ -352,8 +351,8 @@ impl Assembler<'_> {
     ) -> Result<(), store::Error> {
         let Some(organisation) = organisation else { return Ok(()) };
         for approver in &approvers {
-            let copies = |t: &Target| t.account == *approver && t.origin == Origin::Monitor;
-            if self.parts.targets.iter().any(copies) {
+            let shows = |t: &Target| t.account == *approver && t.origin == Origin::Approval;
+            if self.parts.targets.iter().any(shows) {
                 continue;
             }
             for name in [APPROVE, REFUSE] {
@@ -363,11 +362,9 @@ impl Assembler<'_> {
             }
             let Ok(name) = MailboxName::parse(APPROVALS) else { continue };
             let mailbox = self.desk.folder(*approver, &name).await?;
-            self.parts.targets.push(Target {
-                origin: Origin::Monitor,
-                opened: true,
-                ..Target::new(*approver, mailbox, Flags::default())
-            });
+            self.parts
+                .targets
+                .push(Target { origin: Origin::Approval, ..Target::new(*approver, mailbox, Flags::default()) });
         }
         let held = HeldPart::new(self.letter, reason, approvers);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);

@@ -27,12 +27,6 @@ impl Desk {
         Ok(junk.map_or(MailboxId::INBOX, |f| f.id))
     }
 
-    /// The account's folder of this name, if there is one.
-    pub async fn find(&self, account: AccountId, name: &str) -> Result<Option<MailboxId>, store::Error> {
-        let Ok(name) = MailboxName::parse(name) else { return Ok(None) };
-        self.store.read(move |reader| Ok(reader.folders(account)?.find(&name).map(|f| f.id))).await
-    }
-
     /// The account's folder of this name, made if it is missing.
     pub async fn folder(&self, account: AccountId, name: &MailboxName) -> Result<MailboxId, store::Error> {
         loop {

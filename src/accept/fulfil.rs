@@ -1,7 +1,6 @@
 //! Makes the messages that follow from others: each in one commit with the end of its errand, so that it is made exactly
 //! once. The task that accepted the message does it at once; what a crash or an error leaves, `delivery` takes up.
 
-use super::assemble::APPROVALS;
 use super::desk::Desk;
 use super::errand::{self, Errand, path};
 use super::generate::{self, Parcel};
@@ -199,15 +198,7 @@ impl Job<'_> {
             None => MailboxId::INBOX,
             Some(name) => self.desk.folder(monitor.id, name).await?,
         };
-        let copied = self.desk.store.delivery(monitor.id, self.row.key.transaction, Origin::Monitor).await?;
-        let parcel = match copied {
-            None => Parcel::copy(monitor.address.clone(), monitor.id, mailbox),
-            // What shows it the message as one of those who decide has the same key, and is no copy.
-            Some(row) if self.desk.find(monitor.id, APPROVALS).await? == Some(row.mailbox) => {
-                Parcel::file(monitor.address.clone(), monitor.id, mailbox)
-            }
-            Some(_) => return Ok(Done::Needless),
-        };
+        let parcel = Parcel::copy(monitor.address.clone(), monitor.id, mailbox);
         let original = self.stored(u64::MAX).await?;
         let original = [original.prefix, original.content].concat();
         self.post(parcel, |stamp| errand.facts.told(|facts| monitor_report(stamp, &monitor.address, facts, &original)))

@@ -47,13 +47,8 @@ impl Parcel {
 
     /// Into one mailbox, as a monitor's copy of the message that it follows, and recorded as that.
     pub fn copy(to: Address, account: AccountId, mailbox: MailboxId) -> Self {
-        Self { is_copy: true, ..Self::file(to, account, mailbox) }
-    }
-
-    /// The same, recorded as a message of its own.
-    pub fn file(to: Address, account: AccountId, mailbox: MailboxId) -> Self {
         let target = Target { origin: Origin::Monitor, ..Target::new(account, mailbox, Flags::default()) };
-        Self { targets: vec![target], ..Self::new(to) }
+        Self { is_copy: true, targets: vec![target], ..Self::new(to) }
     }
 
     /// With state that must be as it was read, and state that changes.

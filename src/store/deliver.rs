@@ -29,6 +29,9 @@ pub enum Origin {
     Ordinary,
     /// A monitor's copy: not forwarded, answered, filtered or copied again (policy semantics §13.5).
     Monitor,
+    /// What shows a held message to one of those who decide about it (policy semantics §9). It is no delivery: it leaves
+    /// no delivery key, and whoever has it may get the message and a monitor's copy as well.
+    Approval,
 }
 
 /// A form of the message.
@@ -56,8 +59,6 @@ pub struct Target {
     pub form: usize,
     /// Whose copy it is. A monitor's does not look at the quota.
     pub origin: Origin,
-    /// Whether nobody needs to know when a monitor's copy is looked at: see [`Entry::opened`](super::Entry::opened).
-    pub opened: bool,
     /// The group through which the message comes.
     pub via: Option<GroupId>,
     /// The octets that the account may store; `None` is unlimited. A message fits if it fills them exactly.
@@ -68,7 +69,7 @@ impl Target {
     /// The first form, as the account's own, without a limit.
     pub fn new(account: AccountId, mailbox: MailboxId, flags: Flags) -> Self {
         let origin = Origin::Ordinary;
-        Self { account, mailbox, flags, form: 0, origin, opened: false, via: None, quota: None }
+        Self { account, mailbox, flags, form: 0, origin, via: None, quota: None }
     }
 }
 

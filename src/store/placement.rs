@@ -99,7 +99,7 @@ impl Placement {
                 }
                 Err(error) => return Err(error),
             };
-            if self.keys != Keys::None {
+            if self.keys != Keys::None && target.origin != super::Origin::Approval {
                 let row = DeliveryRow { state, mailbox: target.mailbox, uid, via: target.via };
                 let key = key::delivery(target.account, self.transaction, target.origin);
                 outcome.writes.push(Write { key, value: Some(record::encode_delivery(&row)) });
@@ -133,7 +133,7 @@ impl Placement {
             internal_date: self.internal_date,
             size: shape.size,
             origin: target.origin,
-            opened: target.opened,
+            opened: false,
         })?;
         *uses += 1;
         let uid_validity = editor.mailbox.uid_validity;

@@ -43,7 +43,7 @@ async fn a_first_look_is_recorded_once() {
         let store = bench.store().await;
         accounts(&store, [1]).await;
         let copy = Target { origin: Origin::Monitor, ..inbox(1) };
-        for target in [inbox(1), copy.clone(), copy.clone(), Target { opened: true, ..copy }] {
+        for target in [inbox(1), copy.clone(), copy.clone(), Target { origin: Origin::Approval, ..copy }] {
             let delivery = traced(&store, b"content", vec![target]).await;
             store.deliver(delivery).await.unwrap();
         }

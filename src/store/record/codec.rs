@@ -79,10 +79,10 @@ impl Encoder {
         self.number(target.mailbox.number().into());
         self.flags(&target.flags);
         self.number(target.form as u64);
-        self.octets.push(match (target.origin, target.opened) {
-            (Origin::Ordinary, _) => 0,
-            (Origin::Monitor, false) => 1,
-            (Origin::Monitor, true) => OPENED,
+        self.octets.push(match target.origin {
+            Origin::Ordinary => 0,
+            Origin::Monitor => 1,
+            Origin::Approval => 2,
         });
         self.number(target.via.map_or(0, |group| group.number().into()));
         self.option(target.quota);
@@ -233,8 +233,12 @@ impl<'a> Decoder<'a> {
             mailbox,
             flags,
             form: form as usize,
-            origin: if origin == 0 { Origin::Ordinary } else { Origin::Monitor },
-            opened: origin == OPENED,
+            origin: match origin {
+                0 => Origin::Ordinary,
+                1 => Origin::Monitor,
+                2 => Origin::Approval,
+                _ => return Err(Error::Corrupt),
+            },
             via: GroupId::new(self.small()?),
             quota: self.option()?,
         })
@@ -259,6 +263,3 @@ impl<'a> Decoder<'a> {
         if self.left.is_empty() { Ok(value) } else { Err(Error::Corrupt) }
     }
 }
-
-/// In place of a target's origin: a monitor's copy whose first look is not recorded.
-const OPENED: u8 = 2;

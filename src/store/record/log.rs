@@ -15,6 +15,8 @@ pub enum DeliveryKind {
     Ordinary = b'o',
     /// A monitor's copy.
     Monitor = b'y',
+    /// Shown to who decides: never written.
+    Approval = b'v',
 }
 
 impl DeliveryKind {
@@ -23,6 +25,7 @@ impl DeliveryKind {
         match origin {
             Origin::Ordinary => DeliveryKind::Ordinary,
             Origin::Monitor => DeliveryKind::Monitor,
+            Origin::Approval => DeliveryKind::Approval,
         }
     }
 }

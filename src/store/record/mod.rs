@@ -95,9 +95,13 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Encoder::new(VERSION);
     out.blob(entry.blob);
     // System flags more than there are: whose copy this is goes where its flags go (policy semantics §13.5).
-    let monitor = if entry.origin == Origin::Monitor { MONITOR } else { 0 };
+    let origin = match entry.origin {
+        Origin::Ordinary => 0,
+        Origin::Monitor => MONITOR,
+        Origin::Approval => APPROVAL,
+    };
     let opened = if entry.opened { OPENED } else { 0 };
-    out.octets.push(entry.flags.system.bits() | monitor | opened);
+    out.octets.push(entry.flags.system.bits() | origin | opened);
     out.number(entry.modseq.number());
     out.time(entry.internal_date);
     out.number(entry.size);
@@ -110,7 +114,12 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 pub fn decode_entry(uid: Uid, value: &[u8]) -> Result<Entry, Error> {
     let mut input = Decoder::new(value, VERSION)?;
     let (blob, bits) = (input.blob()?, input.octet()?);
-    let origin = if bits & MONITOR == 0 { Origin::Ordinary } else { Origin::Monitor };
+    let origin = match bits & (MONITOR | APPROVAL) {
+        0 => Origin::Ordinary,
+        MONITOR => Origin::Monitor,
+        APPROVAL => Origin::Approval,
+        _ => return Err(Error::Corrupt),
+    };
     let (modseq, internal_date, size) = (input.modseq()?, input.time()?, input.number()?);
     let flags = Flags { system: SystemFlags::from_bits(bits), keywords: input.keywords()? };
     input.end(Entry { uid, blob, flags, modseq, internal_date, size, origin, opened: bits & OPENED != 0 })
@@ -276,6 +285,8 @@ pub fn decode_number(value: &[u8]) -> Result<u64, Error> {
 
 /// The bit of an entry's flags that marks a monitor's copy. No system flag has it.
 const MONITOR: u8 = 1 << 7;
+/// The bit that marks what shows a held message to who decides.
+const APPROVAL: u8 = 1 << 5;
 
 /// The bit that marks one whose first look is recorded, likewise.
 const OPENED: u8 = 1 << 6;
@@ -308,7 +319,11 @@ mod tests {
                 modseq: ModSeq::new(modseq).unwrap(),
                 internal_date: Timestamp::from_millis(date),
                 size,
-                origin: if monitor { Origin::Monitor } else { Origin::Ordinary },
+                origin: match (monitor, opened) {
+                    (true, _) => Origin::Monitor,
+                    (false, true) => Origin::Approval,
+                    (false, false) => Origin::Ordinary,
+                },
                 opened,
             };
             prop_assert_eq!(decode_entry(entry.uid, &encode_entry(&entry)), Ok(entry));
@@ -347,8 +362,11 @@ mod tests {
         fn slices_round_trip(accounts in proptest::collection::btree_map(1u32.., (1u32..4, 0usize..2, 0u8..32, proptest::option::of(0u64..9)), 0..40)) {
             let target = |(account, (mailbox, form, bits, quota)): (&u32, &(u32, usize, u8, Option<u64>))| Target {
                 form: *form,
-                origin: if *bits > 15 { Origin::Monitor } else { Origin::Ordinary },
-                opened: *bits > 23,
+                origin: match *bits {
+                    0..=15 => Origin::Ordinary,
+                    16..=23 => Origin::Monitor,
+                    _ => Origin::Approval,
+                },
                 via: GroupId::new(u32::from(*bits)),
                 quota: *quota,
                 ..Target::new(
@@ -411,8 +429,8 @@ mod tests {
         let target = |monitor: u8, account: u8| [1, 0, 0, 0, monitor, 0, 0, 1, account];
         let octets = [&[1, 14, 0, 1][..], &[9; 12], &[5, 2], &target(0, 3), &target(1, 4)].concat();
         let slice = decode_slice(&octets).unwrap();
-        let seen: Vec<_> = slice.targets.iter().map(|t| (t.account.number(), t.origin, t.opened)).collect();
-        assert_eq!(seen, [(3, Origin::Ordinary, false), (4, Origin::Monitor, false)]);
+        let seen: Vec<_> = slice.targets.iter().map(|t| (t.account.number(), t.origin)).collect();
+        assert_eq!(seen, [(3, Origin::Ordinary), (4, Origin::Monitor)]);
     }
 
     #[test]

@@ -218,3 +218,23 @@ fn w70_the_copy_is_made_at_the_release_by_the_rules_of_acceptance() {
     let records = decided(&acme);
     assert_eq!((records.len(), records[0]["actor"]["kind"].as_str()), (4, Some("account")), "§14: by IMAP {records:?}");
 }
+
+/// §13.5: what shows a message to who decides about it is no copy of a monitor's, and takes the place of none.
+#[test]
+fn a_moderator_who_monitors_gets_both() {
+    let mut acme = Acme::start();
+    acme.apply("[[rule]]\nname = \"watch\"\nactions = [{ copy = { monitor = \"dave@corp.test\", folder = \"m\" } }]\n");
+    let held = keep(&mut acme, &row("moderator watches").rcpt("g-mod", OK).got(&["dave:Approvals"]).generated(1));
+    assert_eq!(held.faults, Vec::<String>::new());
+    accept_only_hold(&acme);
+    assert_eq!(acme.find("dave", "m", &held.nonce).len(), 1, "the copy, at the release");
+    let both = keep(
+        &mut acme,
+        &row("both at once")
+            .rcpt("alice", OK)
+            .rcpt("g-mod", OK)
+            .got(&["alice", "dave:m", "dave:Approvals"])
+            .generated(1),
+    );
+    assert_eq!(both.faults, Vec::<String>::new(), "the copy and the question in one commit");
+}

@@ -159,6 +159,7 @@ fn delivery(directory: &Directory, delivery: &TraceDelivery, folder: Option<Stri
     let copy = match delivery.origin {
         Origin::Ordinary => "ordinary",
         Origin::Monitor => "monitor",
+        Origin::Approval => "approval",
     };
     let state = match delivery.row.state {
         DeliveryState::Delivered => "delivered",
