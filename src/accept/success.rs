@@ -42,11 +42,12 @@ fn reached(recipient: &Recipient, parts: &Parts) -> Option<Reached> {
 
 /// Somebody got the message through the group.
 fn is_open(parts: &Parts, group: GroupId) -> bool {
-    let mut through = parts.expansion.deliveries.iter().filter_map(|delivery| match delivery.via {
-        Via::Group(inner) => Some(inner),
-        Via::Direct | Via::Postmaster | Via::CatchAll => None,
-    });
-    through.any(|inner| parts.expansion.path(inner).first() == Some(&group))
+    // By the plan: what a rule ended is among the deliveries still.
+    let planned = parts.plan.local.iter().map(|l| l.delivery).chain(parts.plan.remote.iter().map(|r| r.delivery));
+    planned.filter_map(|place| parts.expansion.deliveries.get(place)).any(|delivery| match delivery.via {
+        Via::Group(inner) => parts.expansion.path(inner).first() == Some(&group),
+        Via::Direct | Via::Postmaster | Via::CatchAll => false,
+    })
 }
 
 /// Those here that get what was addressed to the account: itself, or those to which it forwards.
