@@ -30,8 +30,14 @@ impl Received {
         let mut rest = Rest(text);
         rest.keyword("from")?;
         let helo = rest.name()?.to_owned();
+        // What the client called itself may hold a comment of its own: the TCP-info stands apart from it, and alone.
+        rest.space()?;
         let client = tcp_info(rest.comment()?)?;
-        rest.skip_comments()?;
+        while let Some(comment) = rest.next_comment()? {
+            if tcp_info(comment).is_some() {
+                return None;
+            }
+        }
         rest.keyword("by")?;
         let by = Host::parse(rest.name()?).ok()?;
         rest.clauses()?;
@@ -58,6 +64,13 @@ fn tcp_info(text: &str) -> Option<IpAddr> {
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
+    /// White space that must stand here.
+    fn space(&mut self) -> Option<()> {
+        let before = self.0.len();
+        self.skip_space();
+        (self.0.len() < before).then_some(())
+    }
+
     fn skip_space(&mut self) {
         self.0 = self.0.trim_ascii_start();
     }
@@ -102,14 +115,15 @@ impl<'a> Rest<'a> {
         None
     }
 
+    /// The inside of the comment that stands here, if one does.
+    fn next_comment(&mut self) -> Option<Option<&'a str>> {
+        self.skip_space();
+        if self.0.starts_with('(') { self.comment().map(Some) } else { Some(None) }
+    }
+
     fn skip_comments(&mut self) -> Option<()> {
-        loop {
-            self.skip_space();
-            if !self.0.starts_with('(') {
-                return Some(());
-            }
-            self.comment()?;
-        }
+        while self.next_comment()?.is_some() {}
+        Some(())
     }
 
     /// `via`, `with`, `id`, `for` and comments, up to the semicolon before the date.
@@ -183,6 +197,8 @@ mod tests {
         }
         for hop in [
             "from [192.0.2.10] by gw.test",
+            "from x([8.8.8.8]) (unknown [203.0.113.66]) by gw.test",
+            "from x ([8.8.8.8]) (unknown [203.0.113.66]) by gw.test",
             "from [192.0.2.10] (helo=a.test) by gw.test",
             "from a.test ([192.0.2.10] helo=b) by gw.test",
             "from a.test ([192.0.2.10] (may be forged)) by gw.test",
