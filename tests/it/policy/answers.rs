@@ -388,7 +388,8 @@ fn f07_external_targets_confirm_by_answering() {
     assert_eq!(play(&mut acme, &row("F07, asked").rcpt("alice", OK).got(&["alice"])).faults, Vec::<String>::new());
 
     let empty = "On Monday, postmaster wrote:\r\n> alice@corp.test asks\r\n";
-    assert_eq!(answer(&acme, &pam(), &address, "", empty), ACCEPTED);
+    assert_eq!(answer(&acme, &pam(), &address, "", empty), CONSENT_UNCLEAR, "programs answer with nothing, too");
+    assert_eq!(answer(&acme, &pam(), &address, "", &format!("Yes, please.\r\n{empty}")), ACCEPTED);
     let shown = acme.get("/accounts/alice@corp.test");
     assert_eq!(shown["forward"]["targets"], json!([{ "to": "pam@partner.test", "confirmed": true }]));
     let record = &acme.get("/audit?organisation=acme&limit=1")["items"][0];
