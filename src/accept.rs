@@ -69,6 +69,11 @@ impl Incoming {
         self.scanner.header()
     }
 
+    /// The header is longer than that.
+    pub fn is_header_cut(&self) -> bool {
+        self.scanner.is_header_cut()
+    }
+
     /// Octets `from..to` of the content so far are appended to `out`.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
         self.staging.read(from, to, out).await

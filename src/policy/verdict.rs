@@ -54,6 +54,8 @@ pub enum Reason {
     TooBigForRecipient,
     /// `size.system`: larger than this server takes.
     TooBig,
+    /// Its header is longer than what is looked at.
+    HeaderTooBig,
     /// `rate`: too much in too little time.
     RateLimit,
     /// `rule.reject`: a mail rule says no, perhaps with a text.

@@ -135,6 +135,11 @@ impl Scanner {
         &self.header
     }
 
+    /// The header is longer than what [`Scanner::header`] gives.
+    pub fn is_header_cut(&self) -> bool {
+        self.header.len() >= MAX_HEADER
+    }
+
     /// The end. `prefix` holds the header fields that the server puts before the content (complete with CRLF, may be
     /// empty): they count for ENVELOPE; offsets in the summary are relative to the content alone.
     pub fn finish(mut self, prefix: &[u8]) -> Summary {

@@ -115,6 +115,7 @@ pub(super) async fn end_of_data(
     let facts = policy::message::Facts {
         defect,
         is_too_big: receiving.is_too_big(),
+        is_header_too_big: matches!(&receiving.state, Progress::Storing(incoming) if incoming.is_header_cut()),
         received_fields: header::count(header, "Received"),
     };
 

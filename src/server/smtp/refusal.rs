@@ -39,6 +39,7 @@ fn because(class: u8, reason: Reason) -> Reply {
         Reason::MailboxFull => (52, 2, 2, "Mailbox full"),
         Reason::TooBigForRecipient => (52, 2, 3, "Message too big for this recipient"),
         Reason::TooBig => (52, 3, 4, "Message too big"),
+        Reason::HeaderTooBig => (52, 3, 4, "Message header too big"),
         Reason::RateLimit => (50, 7, 1, "Rate limit exceeded, try again later"),
         Reason::Rule(ref text) => (50, 7, 1, text.as_deref().unwrap_or("Message refused by policy")),
         Reason::HoldFull => (52, 3, 1, "Hold queue full"),
