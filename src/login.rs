@@ -239,6 +239,13 @@ impl Authenticator {
         checked
     }
 
+    /// Credentials for a new password, when a processor is free.
+    pub async fn hash(&self, password: String) -> Result<Credentials, LoginFailure> {
+        let _place = self.waiting.try_acquire().map_err(|_| LoginFailure::Unavailable)?;
+        let _processor = self.processors.acquire().await.map_err(|_| LoginFailure::Unavailable)?;
+        tokio::task::spawn_blocking(move || hash_password(&password)).await.unwrap_or(Err(LoginFailure::Unavailable))
+    }
+
     /// Runs Argon2id when a processor is free.
     async fn verify(&self, stored: Arc<str>, password: String) -> Result<bool, LoginFailure> {
         let _place = self.waiting.try_acquire().map_err(|_| LoginFailure::Unavailable)?;

@@ -285,9 +285,11 @@ fn touched(directory: &Directory, change: &Change, own: Option<OrganisationId>) 
     let whose = |address: &Address| address.domain().and_then(|d| directory.organisation_of(d)).or(own);
     let all = |owners: &[Option<OrganisationId>]| owners.iter().flatten().copied().collect::<Vec<_>>();
     let (operation, owners) = match change {
-        Change::PutOrganisation(new) if directory.organisation(new.id).is_some() => {
-            (Operation::Organisation, vec![new.id])
-        }
+        Change::PutOrganisation(new) => match directory.organisation(new.id) {
+            // What is held lies on everybody's disk.
+            Some(old) if old.hold_limit == new.hold_limit => (Operation::Organisation, vec![new.id]),
+            Some(_) | None => (Operation::Server, vec![]),
+        },
         Change::PutDomain(new) => match directory.domain_by_id(new.id) {
             Some(old) => (Operation::Organisation, vec![old.organisation, new.organisation]),
             None => (Operation::Server, vec![]),
@@ -325,11 +327,9 @@ fn touched(directory: &Directory, change: &Change, own: Option<OrganisationId>) 
             (Operation::Organisation, all(&[Some(new.organisation), directory.rule(new.id).map(|r| r.organisation)]))
         }
         Change::RemoveRule(id) => (Operation::Organisation, all(&[directory.rule(*id).map(|r| r.organisation)])),
-        Change::PutOrganisation(_)
-        | Change::RemoveOrganisation(_)
-        | Change::RemoveDomain(_)
-        | Change::PutRelay(_)
-        | Change::RemoveRelay(_) => (Operation::Server, vec![]),
+        Change::RemoveOrganisation(_) | Change::RemoveDomain(_) | Change::PutRelay(_) | Change::RemoveRelay(_) => {
+            (Operation::Server, vec![])
+        }
     };
     (operation, owners)
 }

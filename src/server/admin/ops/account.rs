@@ -120,7 +120,7 @@ impl Admin {
     ) -> Result<(), OpError> {
         check_password(&password)?;
         account_in(&self.services.directory.current(), &address)?;
-        let credentials = blocking(move || hash_password(&password).map_err(OpError::from)).await?;
+        let credentials = self.services.authenticator.hash(password).await?;
         self.change(actor, "account.password", self.owner(&address), move |directory| {
             let account = account_in(directory, &address)?;
             let (id, credentials) = (account.id, Some(Box::new(credentials.clone())));

@@ -60,6 +60,8 @@ pub struct Admin {
     started: Timestamp,
     /// Refused requests of accounts.
     refusals: std::sync::Mutex<Table<AccountId>>,
+    /// Changes of accounts that administer nothing.
+    changes: std::sync::Mutex<Table<AccountId>>,
 }
 
 impl Admin {
@@ -67,7 +69,8 @@ impl Admin {
     pub fn new(services: Arc<Services>) -> Arc<Self> {
         let started = services.clock.now();
         let refusals = std::sync::Mutex::new(Table::new(permit::REFUSALS));
-        Arc::new(Self { services, started, refusals })
+        let changes = std::sync::Mutex::new(Table::new(permit::CHANGES));
+        Arc::new(Self { services, started, refusals, changes })
     }
 
     /// The organisation of an address.
@@ -107,6 +110,7 @@ impl Admin {
     where
         P: Fn(&Directory) -> Result<Plan, OpError> + Send + Sync + 'static,
     {
+        self.count_change(actor)?;
         let _turn = self.services.directory.turn().await;
         for _ in 0..ATTEMPTS {
             let before = self.services.directory.current();

@@ -1,13 +1,14 @@
 //! Letting a request through, or refusing it and keeping a record of that (policy semantics §14, U06).
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::super::permission::{Named, Reach, Touches};
 use super::{Actor, Admin, OpError, audit};
 use crate::accept::HeldPart;
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, HoldId, OrganisationId};
+use crate::login::locks::Table;
+use crate::mail::{AccountId, Address, HoldId, OrganisationId, Timestamp};
 use crate::policy::login::Limit;
 use crate::store::{self, AuditEntry};
 
@@ -69,6 +70,15 @@ impl Admin {
         self.refuse(actor, action, owner, error, reason).await
     }
 
+    /// Counts a change of an account that administers nothing: each leaves a record for years, so that it has to have
+    /// an end.
+    pub(super) fn count_change(&self, actor: Actor) -> Result<(), OpError> {
+        let Actor::Account { account, .. } = actor else { return Ok(()) };
+        let directory = self.services.directory.current();
+        let is_admin = directory.account(account).is_some_and(|a| a.settings().is_admin);
+        if is_admin { Ok(()) } else { count(&self.changes, account, self.services.clock.now()) }
+    }
+
     async fn refuse(
         &self,
         actor: Actor,
@@ -82,13 +92,9 @@ impl Admin {
         let mut owner = owner;
         if let Actor::Account { account, .. } = actor {
             // What is refused writes, so that it has to have an end.
-            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(until) = refusals.until(&account, now) {
-                let left = u64::try_from(until.millis().saturating_sub(now.millis())).unwrap_or_default();
-                return OpError::TooMany(Duration::from_millis(left));
+            if let Err(error) = count(&self.refusals, account, now) {
+                return error;
             }
-            refusals.add(account, now);
-            drop(refusals);
             owner = self.services.directory.current().account_organisation(account);
         }
         let record = audit::Record::refusal(now, actor, action, key, reason).encode();
@@ -102,6 +108,16 @@ impl Admin {
     }
 }
 
+fn count(table: &Mutex<Table<AccountId>>, account: AccountId, now: Timestamp) -> Result<(), OpError> {
+    let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(until) = table.until(&account, now) {
+        let left = u64::try_from(until.millis().saturating_sub(now.millis())).unwrap_or_default();
+        return Err(OpError::TooMany(Duration::from_millis(left)));
+    }
+    table.add(account, now);
+    Ok(())
+}
+
 /// Refuses an address of another organisation that a body names; what is no address is refused as such later.
 pub(super) fn admit(directory: &Directory, actor: Actor, address: &str) -> Result<(), OpError> {
     Address::parse(address).map_or(Ok(()), |address| Reach::of(directory, actor).admits(directory, &address))
@@ -110,6 +126,9 @@ pub(super) fn admit(directory: &Directory, actor: Actor, address: &str) -> Resul
 /// Refusals of an account that are recorded: a person who tries the doors needs fewer, a program that goes through
 /// them all is told to wait.
 pub(super) const REFUSALS: Limit = Limit { failures: 200, within: HOUR, lock: HOUR };
+
+/// Changes of an account that are made: of its own settings, or of groups that it manages.
+pub(super) const CHANGES: Limit = Limit { failures: 300, within: HOUR, lock: HOUR };
 
 const HOUR: i64 = 3_600_000;
 
