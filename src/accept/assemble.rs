@@ -243,14 +243,15 @@ impl Assembler<'_> {
     }
 
     async fn copy(&mut self, copy: &Copy, to: AccountId) -> Result<(), store::Error> {
-        if copy.form == CopyForm::Report {
-            self.parts.reports.push(copy.clone());
-            return Ok(());
-        }
+        // Also for a report, which is made later: where there is no folder there is no copy (W66).
         let mailbox = match &copy.folder {
             None => MailboxId::INBOX,
             Some(name) => self.desk.folder(to, name).await?,
         };
+        if copy.form == CopyForm::Report {
+            self.parts.reports.push(copy.clone());
+            return Ok(());
+        }
         let lines = monitored(self.letter, copy).told(monitor_block);
         let form = self.form(Added { lines, subject: None });
         let target = Target { form, origin: Origin::Monitor, ..Target::new(to, mailbox, Flags::default()) };
