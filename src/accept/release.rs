@@ -38,7 +38,7 @@ pub async fn decide(
     audit: impl FnOnce(&Held, &Decision) -> AuditEntry,
 ) -> Result<Held, store::Error> {
     let Verdict { accepted, by, text } = verdict;
-    let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    let text = one_line(&text);
     let by: String = by.chars().take(MAX_TEXT).collect();
     let decision = Decision { accepted, by, at: desk.clock.now(), text, finished: None };
     let before = desk.store.held_by_id(id).await?;
@@ -221,8 +221,24 @@ fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
     Some(Recipient { address: text.to_owned(), addressed, notify: None, original: None })
 }
 
+/// What somebody wrote, as one line: the words of two lines stay apart.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
 /// Who decided, when nobody did.
 pub const TIMEOUT: &str = "timeout";
 
 /// Characters of a decision's text.
 const MAX_TEXT: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_several_lines_becomes_one() {
+        assert_eq!(one_line("not\nnow,\tsorry\u{1b}"), "not now, sorry ");
+        assert_eq!(one_line(&"x".repeat(MAX_TEXT + 1)).len(), MAX_TEXT);
+    }
+}
