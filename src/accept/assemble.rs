@@ -9,7 +9,7 @@ use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::judge::{Judgement, Source, Step, judge};
 use super::letter::Letter;
-use super::record;
+use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
@@ -369,7 +369,8 @@ impl Assembler<'_> {
                 ..Target::new(*approver, mailbox, Flags::default())
             });
         }
-        let held = HeldPart::new(self.letter, reason, approvers);
+        let named = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
+        let held = HeldPart::new(self.letter, reason, approvers, named);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
         let expires = patience.map(|patience| {
             let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);

@@ -30,6 +30,10 @@ pub struct HeldPart {
     pub subject: String,
     /// The recipients as given.
     pub recipients: Vec<String>,
+    /// Whom a refusal names to the sender: those whose mail waits here, as the sender knows them. `None` in a record from
+    /// before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Vec<Address>>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
 }
@@ -140,8 +144,8 @@ impl StoredSender {
 }
 
 impl HeldPart {
-    /// A part of this letter.
-    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>) -> Self {
+    /// A part of this letter; `named`: whom its refusal names to the sender.
+    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>, named: Vec<Address>) -> Self {
         Self {
             reason,
             approvers,
@@ -151,6 +155,7 @@ impl HeldPart {
             from: letter.from.addresses.clone(),
             subject: subject(letter.header),
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
+            named: Some(named),
             is_answerable: letter.sender.is_answerable(),
         }
     }

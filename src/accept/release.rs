@@ -120,6 +120,10 @@ async fn refuse(
 
 /// The addresses that a refusal names.
 fn refused_recipients(directory: &Directory, part: &HeldPart) -> Vec<Address> {
+    if let Some(named) = &part.named {
+        return named.clone();
+    }
+    // Older records do not say whose mail it is.
     match &part.reason {
         Reason::Group { addressed, .. } => directory.group(*addressed).map(|g| g.address.clone()).into_iter().collect(),
         Reason::Rule { .. } => part.recipients.iter().filter_map(|r| Address::parse(r).ok()).collect(),
@@ -235,6 +239,25 @@ const MAX_TEXT: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A part of bob's mail as it was kept before it said whose it is.
+    const OLD: &str = r#"{"reason":{"rule":{"rule":1,"priority":1,"part":[],"is_whole":false,"releases_at_timeout":false,
+        "copies":[],"forwards":[]}},"approvers":[],"sender":{"reverse_path":"pam@partner.test","origin":"null"},
+        "origin":{},"auth":AUTH,"from":[],"subject":"x","recipients":["alice@corp.test","bob@corp.test"],
+        "is_answerable":true}"#;
+
+    #[test]
+    fn a_refusal_names_those_whose_mail_it_was() {
+        let address = |text| Address::parse(text).unwrap();
+        let auth = serde_json::to_string(&crate::proto::authres::AuthResults::default()).unwrap();
+        let old = HeldPart::decode(OLD.replace("AUTH", &auth).as_bytes()).unwrap();
+        let directory = Directory::default();
+        let all = vec![address("alice@corp.test"), address("bob@corp.test")];
+        assert_eq!(refused_recipients(&directory, &old), all);
+        let new = HeldPart { named: Some(vec![address("bob@corp.test")]), ..old };
+        let new = HeldPart::decode(&new.encode()).unwrap();
+        assert_eq!(refused_recipients(&directory, &new), [address("bob@corp.test")]);
+    }
 
     #[test]
     fn a_text_of_several_lines_becomes_one() {

@@ -62,6 +62,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         from: vec![address("pam@partner.test")],
         subject: "x".to_owned(),
         recipients: vec!["g-mod@corp.test".to_owned()],
+        named: None,
         is_answerable: false,
     };
     let organisation = OrganisationId::new(1).unwrap();
