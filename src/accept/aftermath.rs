@@ -146,9 +146,10 @@ fn each_once(addresses: impl Iterator<Item = Address>) -> Vec<Address> {
     addresses.filter(|address| known.insert(address.key())).collect()
 }
 
-/// The addresses by which the sender knows what waits for this reason; those of other parts are not told of it.
+/// Whom a refusal of what waits for this reason names to the sender: the addresses by which it knows that part, as far
+/// as it wants to hear of their failure (RFC 3461 §4.1).
 pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reason) -> Vec<Address> {
-    match reason {
+    let mut named: Vec<Address> = match reason {
         Reason::Group { addressed, .. } => {
             letter.directory.group(*addressed).map(|group| group.address.clone()).into_iter().collect()
         }
@@ -157,7 +158,9 @@ pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reaso
             each_once(deliveries.filter_map(|delivery| given(letter, expansion, &delivery)))
         }
         Reason::Copy { .. } => Vec::new(),
-    }
+    };
+    named.retain(|address| letter.wants_failure_of(address));
+    named
 }
 
 /// The address by which the sender knows a delivery: the one it gave, or that of the group it addressed.

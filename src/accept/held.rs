@@ -34,6 +34,9 @@ pub struct HeldPart {
     /// before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Vec<Address>>,
+    /// The recipients as given of whose failure the sender does not want to hear (RFC 3461 §4.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
 }
@@ -156,6 +159,7 @@ impl HeldPart {
             subject: subject(letter.header),
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
             named: Some(named),
+            silent: letter.recipients.iter().filter(|r| !r.wants_failure()).map(|r| r.address.clone()).collect(),
             is_answerable: letter.sender.is_answerable(),
         }
     }

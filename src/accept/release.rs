@@ -12,6 +12,7 @@ use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
 use crate::mail::{Address, HoldId};
 use crate::proto::message::{HeaderAddresses, Scanner};
+use crate::proto::smtp::Notify;
 use crate::routing::rules::Position;
 use crate::routing::{self, Addressed, Expansion, Resolution};
 use crate::store::{self, AuditEntry, Continuation, Decision, FollowUp, FormSource, Held, HoldState, RuleSet};
@@ -142,7 +143,8 @@ async fn release(
     let (directory, rules) = rule_set::restore(desk, directory, &held.rules).await?;
     let sender = part.sender.sender();
     let stored = stored::read(desk, held.transaction, stored::HEADER).await?;
-    let recipients: Vec<Recipient> = part.recipients.iter().filter_map(|text| recipient(&directory, text)).collect();
+    let recipients: Vec<Recipient> =
+        part.recipients.iter().filter_map(|text| recipient(&directory, part, text)).collect();
     let from = HeaderAddresses { addresses: part.from.clone(), is_complete: true };
     let letter = Letter {
         id: held.transaction,
@@ -215,14 +217,16 @@ async fn commit(
     Ok(delivered.await?.follow_ups)
 }
 
-fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
+fn recipient(directory: &Directory, part: &HeldPart, text: &str) -> Option<Recipient> {
     let address = Address::parse(text).ok()?;
     let addressed = match routing::look_up(directory, &address) {
         Resolution::Local(addressed) => addressed,
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    Some(Recipient { address: text.to_owned(), addressed, notify: None, original: None })
+    // Of success and delay nobody is told once a message was held; of failure nobody who does not want it, then as before.
+    let notify = part.silent.iter().any(|silent| silent == text).then(Notify::default);
+    Some(Recipient { address: text.to_owned(), addressed, notify, original: None })
 }
 
 /// What somebody wrote, as one line: the words of two lines stay apart.
@@ -253,7 +257,7 @@ mod tests {
         let old = HeldPart::decode(OLD.replace("AUTH", &auth).as_bytes()).unwrap();
         let directory = Directory::default();
         let all = vec![address("alice@corp.test"), address("bob@corp.test")];
-        assert_eq!(refused_recipients(&directory, &old), all);
+        assert_eq!((refused_recipients(&directory, &old), &old.silent), (all, &Vec::new()));
         let new = HeldPart { named: Some(vec![address("bob@corp.test")]), ..old };
         let new = HeldPart::decode(&new.encode()).unwrap();
         assert_eq!(refused_recipients(&directory, &new), [address("bob@corp.test")]);

@@ -63,6 +63,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         subject: "x".to_owned(),
         recipients: vec!["g-mod@corp.test".to_owned()],
         named: None,
+        silent: Vec::new(),
         is_answerable: false,
     };
     let organisation = OrganisationId::new(1).unwrap();
