@@ -8,7 +8,7 @@ use super::desk::Desk;
 use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::judge::{Judgement, Source, Step, judge};
-use super::letter::Letter;
+use super::letter::{Letter, may_know};
 use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
@@ -405,10 +405,13 @@ fn delivered_to_lines(directory: &Directory, by: &[AccountId]) -> Vec<u8> {
     addresses.map(|address| format!("Delivered-To: {address}\r\n")).collect::<String>().into_bytes()
 }
 
-/// What a monitor is told of a message.
+/// What a monitor is told of a message; of its recipients those whom the monitor's organisation may know.
 pub(super) fn monitored(letter: &Letter<'_>, copy: &Copy) -> Monitored {
     let directory = letter.directory;
     let event = copy.event;
+    let monitors = directory.account_organisation(copy.monitor);
+    let is_known = |text: &str| monitors.is_some_and(|id| may_know(directory, id, letter.sender, text));
+    let recipients = letter.recipients.iter().filter(|r| is_known(&r.address));
     Monitored {
         rules: copy.rules.iter().filter_map(|id| Some(directory.rule(*id)?.name.clone())).collect(),
         event: directory.account(event.account).map(|account| (event.role, account.address.clone())),
@@ -416,7 +419,7 @@ pub(super) fn monitored(letter: &Letter<'_>, copy: &Copy) -> Monitored {
             ReversePath::Null => None,
             ReversePath::Address(address) => Some(address.clone()),
         },
-        recipients: letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).collect(),
+        recipients: recipients.filter_map(|r| Address::parse(&r.address).ok()).collect(),
     }
 }
 

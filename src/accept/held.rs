@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::letter::{Letter, Origin};
-use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId};
+use super::letter::{Letter, Origin, may_know};
+use crate::directory::Directory;
+use crate::mail::{AccountId, Address, GroupId, OrganisationId, ReversePath, RuleId};
 use crate::policy::sender::{self, Sender};
 use crate::proto::authres::AuthResults;
 use crate::proto::message::{decode_text, header};
@@ -162,6 +163,13 @@ impl HeldPart {
             silent: letter.recipients.iter().filter(|r| !r.wants_failure()).map(|r| r.address.clone()).collect(),
             is_answerable: letter.sender.is_answerable(),
         }
+    }
+
+    /// Those of the recipients whom this organisation may know.
+    pub fn recipients_for(&self, directory: &Directory, organisation: OrganisationId) -> Vec<String> {
+        let sender = self.sender.sender();
+        let is_known = |text: &&String| may_know(directory, organisation, &sender, text);
+        self.recipients.iter().filter(is_known).cloned().collect()
     }
 
     /// For the store.
