@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use super::assemble::{Parts, monitored};
 use super::desk::Desk;
 use super::errand::{Approval, Cause, Dsn, Errand, Failed, Report, Why};
-use super::held::{HeldPart, Reason};
+use super::held::{HeldPart, Reason, StoredDelivery};
 use super::letter::{Letter, Recipient};
 use super::{reply, success};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, GroupId, ReversePath, Timestamp};
 use crate::routing::rules::Copy;
-use crate::routing::{Addressed, Closed, Delivery, Receiver, Via};
+use crate::routing::{Addressed, Closed, Delivery, Expansion, Receiver, Via};
 use crate::store::{self, NewFollowUp, QueueItem, Target};
 
 /// What follows from a letter. `failed`: recipients of the same transaction that depended on a claim which is not true.
@@ -106,7 +106,8 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
         told.extend(closed_parts(letter, &parts.expansion.closed));
         for rejected in &parts.outcome.rejected {
             let places = rejected.part.deliveries.iter();
-            let given = places.filter_map(|place| given(letter, parts.expansion.deliveries.get(*place)?));
+            let given =
+                places.filter_map(|place| given(letter, &parts.expansion, parts.expansion.deliveries.get(*place)?));
             let why = Why::Rule(rejected.text.clone());
             told.push(each_once(given).into_iter().map(|recipient| Failed { recipient, why: why.clone() }).collect());
         }
@@ -145,11 +146,28 @@ fn each_once(addresses: impl Iterator<Item = Address>) -> Vec<Address> {
     addresses.filter(|address| known.insert(address.key())).collect()
 }
 
-/// The address by which the sender knows a delivery: the one it gave, or that of the group.
-fn given(letter: &Letter<'_>, delivery: &Delivery) -> Option<Address> {
+/// Whom a refusal of what waits for this reason names to the sender: the addresses by which it knows that part, as far
+/// as it wants to hear of their failure (RFC 3461 §4.1).
+pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reason) -> Vec<Address> {
+    let mut named: Vec<Address> = match reason {
+        Reason::Group { addressed, .. } => {
+            letter.directory.group(*addressed).map(|group| group.address.clone()).into_iter().collect()
+        }
+        Reason::Rule { part, .. } => {
+            let deliveries = part.iter().filter_map(StoredDelivery::delivery);
+            each_once(deliveries.filter_map(|delivery| given(letter, expansion, &delivery)))
+        }
+        Reason::Copy { .. } => Vec::new(),
+    };
+    named.retain(|address| letter.wants_failure_of(address));
+    named
+}
+
+/// The address by which the sender knows a delivery: the one it gave, or that of the group it addressed.
+fn given(letter: &Letter<'_>, expansion: &Expansion, delivery: &Delivery) -> Option<Address> {
     let group = |id: GroupId| Some(letter.directory.group(id)?.address.clone());
     match (&delivery.to, delivery.via) {
-        (_, Via::Group(id)) => group(id),
+        (_, Via::Group(id)) => group(expansion.path(id).first().copied()?),
         (Receiver::External(address), _) => Some(address.clone()),
         (Receiver::Account(id), _) => letter
             .recipients

@@ -8,8 +8,8 @@ use super::desk::Desk;
 use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::judge::{Judgement, Source, Step, judge};
-use super::letter::Letter;
-use super::record;
+use super::letter::{Letter, may_know};
+use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
@@ -367,7 +367,8 @@ impl Assembler<'_> {
                 .targets
                 .push(Target { origin: Origin::Approval, ..Target::new(*approver, mailbox, Flags::default()) });
         }
-        let held = HeldPart::new(self.letter, reason, approvers);
+        let named = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
+        let held = HeldPart::new(self.letter, reason, approvers, named);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
         let expires = patience.map(|patience| {
             let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
@@ -402,10 +403,13 @@ fn delivered_to_lines(directory: &Directory, by: &[AccountId]) -> Vec<u8> {
     addresses.map(|address| format!("Delivered-To: {address}\r\n")).collect::<String>().into_bytes()
 }
 
-/// What a monitor is told of a message.
+/// What a monitor is told of a message; of its recipients those whom the monitor's organisation may know.
 pub(super) fn monitored(letter: &Letter<'_>, copy: &Copy) -> Monitored {
     let directory = letter.directory;
     let event = copy.event;
+    let monitors = directory.account_organisation(copy.monitor);
+    let is_known = |text: &str| monitors.is_some_and(|id| may_know(directory, id, letter.sender, text));
+    let recipients = letter.recipients.iter().filter(|r| is_known(&r.address));
     Monitored {
         rules: copy.rules.iter().filter_map(|id| Some(directory.rule(*id)?.name.clone())).collect(),
         event: directory.account(event.account).map(|account| (event.role, account.address.clone())),
@@ -413,7 +417,7 @@ pub(super) fn monitored(letter: &Letter<'_>, copy: &Copy) -> Monitored {
             ReversePath::Null => None,
             ReversePath::Address(address) => Some(address.clone()),
         },
-        recipients: letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).collect(),
+        recipients: recipients.filter_map(|r| Address::parse(&r.address).ok()).collect(),
     }
 }
 

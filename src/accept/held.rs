@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::letter::{Letter, Origin};
-use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId};
+use super::letter::{Letter, Origin, may_know};
+use crate::directory::Directory;
+use crate::mail::{AccountId, Address, GroupId, OrganisationId, ReversePath, RuleId};
 use crate::policy::sender::{self, Sender};
 use crate::proto::authres::AuthResults;
 use crate::proto::message::{decode_text, header};
@@ -30,6 +31,13 @@ pub struct HeldPart {
     pub subject: String,
     /// The recipients as given.
     pub recipients: Vec<String>,
+    /// Whom a refusal names to the sender: those whose mail waits here, as the sender knows them. `None` in a record from
+    /// before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Vec<Address>>,
+    /// The recipients as given of whose failure the sender does not want to hear (RFC 3461 §4.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
 }
@@ -140,8 +148,8 @@ impl StoredSender {
 }
 
 impl HeldPart {
-    /// A part of this letter.
-    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>) -> Self {
+    /// A part of this letter; `named`: whom its refusal names to the sender.
+    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>, named: Vec<Address>) -> Self {
         Self {
             reason,
             approvers,
@@ -151,8 +159,17 @@ impl HeldPart {
             from: letter.from.addresses.clone(),
             subject: subject(letter.header),
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
+            named: Some(named),
+            silent: letter.recipients.iter().filter(|r| !r.wants_failure()).map(|r| r.address.clone()).collect(),
             is_answerable: letter.sender.is_answerable(),
         }
+    }
+
+    /// Those of the recipients whom this organisation may know.
+    pub fn recipients_for(&self, directory: &Directory, organisation: OrganisationId) -> Vec<String> {
+        let sender = self.sender.sender();
+        let is_known = |text: &&String| may_know(directory, organisation, &sender, text);
+        self.recipients.iter().filter(is_known).cloned().collect()
     }
 
     /// For the store.

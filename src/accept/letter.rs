@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::directory::Directory;
-use crate::mail::{Address, BlobId, ReversePath, Timestamp};
+use crate::mail::{Address, BlobId, OrganisationId, ReversePath, Timestamp};
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
 use crate::proto::message::HeaderAddresses;
@@ -71,6 +71,13 @@ impl Letter<'_> {
         };
         self.recipients.iter().find(is_it).is_none_or(Recipient::wants_failure)
     }
+}
+
+/// True if an organisation may know that a message is for this recipient: who writes from outside has told it of its own
+/// addresses alone, also if others are on the same envelope.
+pub fn may_know(directory: &Directory, organisation: OrganisationId, sender: &Sender, recipient: &str) -> bool {
+    let owner = || directory.organisation_of(Address::parse(recipient).ok()?.domain()?);
+    sender.is_of(directory, organisation) || owner() == Some(organisation)
 }
 
 /// Where a message came from.

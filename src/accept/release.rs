@@ -12,6 +12,7 @@ use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
 use crate::mail::{Address, HoldId};
 use crate::proto::message::{HeaderAddresses, Scanner};
+use crate::proto::smtp::Notify;
 use crate::routing::rules::Position;
 use crate::routing::{self, Addressed, Expansion, Resolution};
 use crate::store::{self, AuditEntry, Continuation, Decision, FollowUp, FormSource, Held, HoldState, RuleSet};
@@ -38,7 +39,7 @@ pub async fn decide(
     audit: impl FnOnce(&Held, &Decision) -> AuditEntry,
 ) -> Result<Held, store::Error> {
     let Verdict { accepted, by, text } = verdict;
-    let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    let text = one_line(&text);
     let by: String = by.chars().take(MAX_TEXT).collect();
     let decision = Decision { accepted, by, at: desk.clock.now(), text, finished: None };
     let before = desk.store.held_by_id(id).await?;
@@ -120,6 +121,10 @@ async fn refuse(
 
 /// The addresses that a refusal names.
 fn refused_recipients(directory: &Directory, part: &HeldPart) -> Vec<Address> {
+    if let Some(named) = &part.named {
+        return named.clone();
+    }
+    // Older records do not say whose mail it is.
     match &part.reason {
         Reason::Group { addressed, .. } => directory.group(*addressed).map(|g| g.address.clone()).into_iter().collect(),
         Reason::Rule { .. } => part.recipients.iter().filter_map(|r| Address::parse(r).ok()).collect(),
@@ -138,7 +143,8 @@ async fn release(
     let (directory, rules) = rule_set::restore(desk, directory, &held.rules).await?;
     let sender = part.sender.sender();
     let stored = stored::read(desk, held.transaction, stored::HEADER).await?;
-    let recipients: Vec<Recipient> = part.recipients.iter().filter_map(|text| recipient(&directory, text)).collect();
+    let recipients: Vec<Recipient> =
+        part.recipients.iter().filter_map(|text| recipient(&directory, part, text)).collect();
     let from = HeaderAddresses { addresses: part.from.clone(), is_complete: true };
     let letter = Letter {
         id: held.transaction,
@@ -211,14 +217,21 @@ async fn commit(
     Ok(delivered.await?.follow_ups)
 }
 
-fn recipient(directory: &Directory, text: &str) -> Option<Recipient> {
+fn recipient(directory: &Directory, part: &HeldPart, text: &str) -> Option<Recipient> {
     let address = Address::parse(text).ok()?;
     let addressed = match routing::look_up(directory, &address) {
         Resolution::Local(addressed) => addressed,
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    Some(Recipient { address: text.to_owned(), addressed, notify: None, original: None })
+    // Of success and delay nobody is told once a message was held; of failure nobody who does not want it, then as before.
+    let notify = part.silent.iter().any(|silent| silent == text).then(Notify::default);
+    Some(Recipient { address: text.to_owned(), addressed, notify, original: None })
+}
+
+/// What somebody wrote, as one line: the words of two lines stay apart.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
 }
 
 /// Who decided, when nobody did.
@@ -226,3 +239,33 @@ pub const TIMEOUT: &str = "timeout";
 
 /// Characters of a decision's text.
 const MAX_TEXT: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A part of bob's mail as it was kept before it said whose it is.
+    const OLD: &str = r#"{"reason":{"rule":{"rule":1,"priority":1,"part":[],"is_whole":false,"releases_at_timeout":false,
+        "copies":[],"forwards":[]}},"approvers":[],"sender":{"reverse_path":"pam@partner.test","origin":"null"},
+        "origin":{},"auth":AUTH,"from":[],"subject":"x","recipients":["alice@corp.test","bob@corp.test"],
+        "is_answerable":true}"#;
+
+    #[test]
+    fn a_refusal_names_those_whose_mail_it_was() {
+        let address = |text| Address::parse(text).unwrap();
+        let auth = serde_json::to_string(&crate::proto::authres::AuthResults::default()).unwrap();
+        let old = HeldPart::decode(OLD.replace("AUTH", &auth).as_bytes()).unwrap();
+        let directory = Directory::default();
+        let all = vec![address("alice@corp.test"), address("bob@corp.test")];
+        assert_eq!((refused_recipients(&directory, &old), &old.silent), (all, &Vec::new()));
+        let new = HeldPart { named: Some(vec![address("bob@corp.test")]), ..old };
+        let new = HeldPart::decode(&new.encode()).unwrap();
+        assert_eq!(refused_recipients(&directory, &new), [address("bob@corp.test")]);
+    }
+
+    #[test]
+    fn a_text_of_several_lines_becomes_one() {
+        assert_eq!(one_line("not\nnow,\tsorry\u{1b}"), "not now, sorry ");
+        assert_eq!(one_line(&"x".repeat(MAX_TEXT + 1)).len(), MAX_TEXT);
+    }
+}

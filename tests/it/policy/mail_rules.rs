@@ -225,6 +225,32 @@ fn rules_reject_hold_and_redirect() {
     limit_of_rules(&acme);
 }
 
+#[test]
+fn refusals_name_whose_mail_was_held_to_who_wants_to_know() {
+    let ask = "direction = \"received\"\nactions = [{ hold = { approvers = [\"dave@corp.test\"] } }]";
+    let mut acme = Acme::start();
+    acme.apply(&rule("ask", ALICE, ask));
+    for (case, alice, told) in [
+        ("said nothing", "<alice@corp.test>", true),
+        ("wants failures", "<alice@corp.test> NOTIFY=FAILURE", true),
+        ("wants delays", "<alice@corp.test> NOTIFY=DELAY", false),
+        ("wants nothing", "<alice@corp.test> NOTIFY=NEVER", false),
+    ] {
+        let held = auth("refused", "carol").rcpt(alice, OK).rcpt("bob", OK).end(HELD);
+        let held = keep(&mut acme, &held.got(&["bob", "dave:Approvals"]).generated(1));
+        assert_eq!(held.faults, Vec::<String>::new(), "{case}");
+        let id = acme.get("/holds")["items"][0]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(acme.api("POST", &format!("/holds/{id}/refuse"), "{}").0, 200, "{case}");
+        let dsns = acme.find("carol", "INBOX", &held.nonce);
+        assert_eq!(dsns.len(), usize::from(told), "{case}");
+        for uid in dsns {
+            let dsn = acme.fetch("carol", uid);
+            assert!(dsn.contains("Final-Recipient: rfc822; alice@corp.test\r\n"), "{case}: {dsn}");
+            assert!(!dsn.contains("Final-Recipient: rfc822; bob"), "{case}: {dsn}");
+        }
+    }
+}
+
 /// W60.
 fn tags_are_on_one_copy(acme: &mut Acme) {
     let tag =

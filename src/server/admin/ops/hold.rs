@@ -119,8 +119,9 @@ fn concerns(reach: Reach, held: &Held) -> bool {
 pub fn decided(directory: &Directory, actor: Actor, before: &Held, decision: &Decision) -> AuditEntry {
     let action = if decision.accepted { "hold.accept" } else { "hold.refuse" };
     let after = Held { state: HoldState::Decided(decision.clone()), ..before.clone() };
-    let whole = |held| view(directory, Reach::Everything, held);
-    let entry = difference(&whole(before), &whole(&after));
+    // The organisation reads its log.
+    let its = |held| view(directory, Reach::Organisation(before.organisation), held);
+    let entry = difference(&its(before), &its(&after));
     let record = Record::change(decision.at, actor, action, vec![entry]).encode();
     AuditEntry { organisation: before.organisation, record }
 }
@@ -143,7 +144,7 @@ fn name_of(directory: &Directory, actor: Actor) -> String {
     }
 }
 
-/// Which rule holds a message is told to admins alone (policy semantics §13.5, §20).
+/// Which rule holds a message is told to admins alone (policy semantics §13.5, §20), and recipients elsewhere to operators.
 fn view(directory: &Directory, reach: Reach, held: &Held) -> HoldView {
     // A record that cannot be read is shown without what it would tell.
     let part = HeldPart::decode(&held.data);
@@ -167,7 +168,12 @@ fn view(directory: &Directory, reach: Reach, held: &Held) -> HoldView {
         expires: held.expires.map(rfc3339),
         reverse_path: part.and_then(|p| p.sender.reverse_path.as_ref()).map(Address::to_string).unwrap_or_default(),
         from: part.map(|p| p.from.iter().map(Address::to_string).collect()).unwrap_or_default(),
-        recipients: part.map(|p| p.recipients.clone()).unwrap_or_default(),
+        recipients: part
+            .map(|p| match reach {
+                Reach::Everything => p.recipients.clone(),
+                _ => p.recipients_for(directory, held.organisation),
+            })
+            .unwrap_or_default(),
         subject: part.map(|p| p.subject.clone()).unwrap_or_default(),
         group: match reason {
             Some(HeldReason::Group { group, .. }) => Some(group_name(directory, *group)),

@@ -61,7 +61,9 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         auth: AuthResults::default(),
         from: vec![address("pam@partner.test")],
         subject: "x".to_owned(),
-        recipients: vec!["g-mod@corp.test".to_owned()],
+        recipients: vec!["g-mod@corp.test".to_owned(), "bob@elsewhere.test".to_owned()],
+        named: None,
+        silent: Vec::new(),
         is_answerable: false,
     };
     let organisation = OrganisationId::new(1).unwrap();
@@ -160,6 +162,9 @@ async fn the_first_decision_counts_and_is_recorded() {
     assert_eq!(ids(&page).len(), 1);
     let (_, log) = ask(&api, "GET", "/api/v1/audit", "").await;
     assert_eq!(log["items"][0]["action"], "hold.refuse", "{log}");
+    assert_eq!(shown["recipients"], json!(["g-mod@corp.test", "bob@elsewhere.test"]), "operators see all");
+    assert!(log.to_string().contains("g-mod@corp.test"), "{log}");
+    assert!(!log.to_string().contains("elsewhere.test"), "the organisation reads it: {log}");
     let (_, check) = ask(&api, "GET", "/api/v1/audit/verify", "").await;
     assert_eq!(check, json!({ "organisation": "acme", "intact": true, "records": 1, "first_bad": null }));
 }
