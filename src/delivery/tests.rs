@@ -74,6 +74,7 @@ impl Bench {
             clock: self.clock.clone(),
             hostname: Domain::parse("mail.corp.test").unwrap(),
             srs: SrsKey::new([1; 32]),
+            turns: crate::accept::Turns::default(),
         }
     }
 
