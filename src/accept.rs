@@ -20,7 +20,7 @@ mod success;
 mod undelivered;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
-pub use desk::Desk;
+pub use desk::{Desk, Turns};
 pub use fulfil::{give_up, one as follow_up};
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;

@@ -160,6 +160,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         clock,
         tls: tls(config)?,
         limits: config.sessions.clone(),
+        turns: crate::accept::Turns::default(),
     })
 }
 

@@ -37,6 +37,32 @@ pub async fn ask(
     let Some(domain) = account.address.domain() else { return Ok(false) };
     let Some(row) = StateKey::new(format!("confirm/{}", account.id)) else { return Ok(false) };
     let now = desk.clock.now();
+    let Ok(answer_to) = one_time::confirm_address(account.id, target, domain, &desk.srs, now) else {
+        return Ok(false);
+    };
+    if !remember(desk, row, target, repeat, now).await? {
+        return Ok(false);
+    }
+    let days = i64::try_from(one_time::CONFIRM_DAYS).unwrap_or_default();
+    let until = Timestamp::from_millis(now.millis().saturating_add(days.saturating_mul(DAY_MILLIS)));
+    generate::send(desk, directory, target, |stamp| {
+        let (owner, answer_to) = (&account.address, &answer_to);
+        confirmation_request(&Confirmation { stamp: *stamp, to: target, owner, answer_to, until })
+    })
+    .await?;
+    Ok(true)
+}
+
+/// Remembers that the target is asked. False if it is not to be.
+async fn remember(
+    desk: &Desk,
+    row: StateKey,
+    target: &Address,
+    repeat: Repeat,
+    now: Timestamp,
+) -> Result<bool, store::Error> {
+    // Requests that come together count one after the other.
+    let _turn = desk.turns.asking.lock().await;
     let stored = desk.store.state(row.clone()).await?.unwrap_or_default();
     // A record that cannot be read forgets who was asked.
     let mut asked: Vec<Asked> = serde_json::from_slice(&stored).unwrap_or_default();
@@ -46,20 +72,10 @@ pub async fn ask(
     if is_enough && repeat == Repeat::Daily {
         return Ok(false);
     }
-    let Ok(answer_to) = one_time::confirm_address(account.id, target, domain, &desk.srs, now) else {
-        return Ok(false);
-    };
     asked.retain(|asked| asked.target != name);
     asked.push(Asked { target: name, at: now.millis() });
     // Remembered first: after a crash one request too few is better than one too many.
     desk.store.put_state(row, serde_json::to_vec(&asked).unwrap_or_default()).await?;
-    let days = i64::try_from(one_time::CONFIRM_DAYS).unwrap_or_default();
-    let until = Timestamp::from_millis(now.millis().saturating_add(days.saturating_mul(DAY_MILLIS)));
-    generate::send(desk, directory, target, |stamp| {
-        let (owner, answer_to) = (&account.address, &answer_to);
-        confirmation_request(&Confirmation { stamp: *stamp, to: target, owner, answer_to, until })
-    })
-    .await?;
     Ok(true)
 }
 

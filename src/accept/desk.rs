@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::{Mutex, Semaphore};
+
 use crate::mail::srs::SrsKey;
 use crate::mail::{AccountId, Clock, Domain, MailboxId, MailboxName, SpecialUse};
 use crate::store::{self, Store};
@@ -17,7 +19,27 @@ pub struct Desk {
     pub hostname: Domain,
     /// Under which reverse-paths are rewritten.
     pub srs: SrsKey,
+    /// Whose turn it is.
+    pub turns: Turns,
 }
+
+/// What may be done only so often at once. One for the process; a clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// Whole messages that are held in memory to be attached to another.
+    pub(super) whole: Arc<Semaphore>,
+    /// Held from reading whom an account has asked lately to writing it.
+    pub(super) asking: Arc<Mutex<()>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)), asking: Arc::default() }
+    }
+}
+
+/// Each takes about three times its message's size while it is made.
+const WHOLE_AT_ONCE: usize = 2;
 
 impl Desk {
     /// The account's Junk folder, or INBOX if it has none.

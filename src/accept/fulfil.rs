@@ -12,7 +12,7 @@ use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath, one_time};
 use crate::proto::message::compose::{
     self, Action, Approval, Dsn, Failure, Reported, Stamp, approval_notice, dsn, monitor_report,
 };
-use crate::store::{self, DeliveryState, FollowUp, Origin};
+use crate::store::{self, DeliveryState, FollowUp, Origin, Reader};
 
 /// What has become of an errand.
 enum Done {
@@ -88,6 +88,19 @@ struct Job<'a> {
 impl Job<'_> {
     async fn stored(&self, octets: u64) -> Result<Stored, store::Error> {
         stored::read(self.desk, self.row.blob, octets).await
+    }
+
+    /// The message with the fields in front of it, in one piece.
+    async fn whole(&self) -> Result<Vec<u8>, store::Error> {
+        let blob = self.row.blob;
+        let read = move |reader: &Reader<'_>| {
+            let message = reader.message(blob)?;
+            let rest = message.rest();
+            let mut octets = message.prefix;
+            reader.rest(rest, 0, u64::MAX, &mut octets)?;
+            Ok(octets)
+        };
+        self.desk.store.read(read).await
     }
 
     async fn post(&self, parcel: Parcel, make: impl FnOnce(&Stamp<'_>) -> Vec<u8>) -> Result<Done, store::Error> {
@@ -199,10 +212,14 @@ impl Job<'_> {
             Some(name) => self.desk.folder(monitor.id, name).await?,
         };
         let parcel = Parcel::copy(monitor.address.clone(), monitor.id, mailbox);
-        let original = self.stored(u64::MAX).await?;
-        let original = [original.prefix, original.content].concat();
-        self.post(parcel, |stamp| errand.facts.told(|facts| monitor_report(stamp, &monitor.address, facts, &original)))
-            .await
+        // Whole messages are large, and many may be due at once.
+        let _turn = self.desk.turns.whole.acquire().await.map_err(|_| store::Error::Unavailable)?;
+        let original = self.whole().await?;
+        // Moved in, so that it is gone once it is attached.
+        self.post(parcel, move |stamp| {
+            errand.facts.told(|facts| monitor_report(stamp, &monitor.address, facts, &original))
+        })
+        .await
     }
 
     /// An automatic reply, if there is still to be one by what the account wants and remembers now.

@@ -15,23 +15,24 @@ pub async fn work(desk: &Desk, directory: &Directory) -> Result<(), Error> {
         let rows = desk.store.follow_ups(after, BATCH).await?;
         let Some(last) = rows.last().map(|row| row.key) else { return Ok(()) };
         for row in &rows {
-            make(desk, directory, row).await?;
+            make(desk, directory, row).await;
         }
         after = Some(last);
     }
 }
 
-async fn make(desk: &Desk, directory: &Directory, row: &FollowUp) -> Result<(), Error> {
+async fn make(desk: &Desk, directory: &Directory, row: &FollowUp) {
+    let id = row.key.transaction;
     let Err(error) = accept::follow_up(desk, directory, row).await else {
-        tracing::info!(id = %row.key.transaction, "a message that follows was made later");
-        return Ok(());
+        tracing::info!(%id, "a message that follows was made later");
+        return;
     };
     let age = desk.clock.now().millis().saturating_sub(row.created.millis());
-    if age >= i64::try_from(GIVE_UP.as_millis()).unwrap_or(i64::MAX) {
-        return accept::give_up(desk, row).await;
+    if age < i64::try_from(GIVE_UP.as_millis()).unwrap_or(i64::MAX) {
+        tracing::warn!(%id, %error, "a message that follows could not be made; it is tried again");
+    } else if let Err(error) = accept::give_up(desk, row).await {
+        tracing::error!(%id, %error, "a message that follows could not be given up; it is tried again");
     }
-    tracing::warn!(id = %row.key.transaction, %error, "a message that follows could not be made; it is tried again");
-    Ok(())
 }
 
 /// Rows read at once: each may hold 1 MiB.

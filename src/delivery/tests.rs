@@ -74,6 +74,7 @@ impl Bench {
             clock: self.clock.clone(),
             hostname: Domain::parse("mail.corp.test").unwrap(),
             srs: SrsKey::new([1; 32]),
+            turns: crate::accept::Turns::default(),
         }
     }
 
@@ -361,6 +362,10 @@ async fn what_can_never_be_made_ends_and_the_trace_says_so() {
     assert_eq!(waiting(&desk).await, 1);
     let rows = desk.store.follow_ups(None, 10).await.unwrap();
     bench.pass(Duration::from_hours(1));
+    // One that cannot even be given up does not end the round: others may wait behind it.
+    bench.faulty.fail_after(0);
+    assert_eq!((follow_ups::work(&desk, &directory).await, waiting(&desk).await), (Ok(()), 1));
+    bench.faulty.heal();
     follow_ups::work(&desk, &directory).await.unwrap();
     assert_eq!(waiting(&desk).await, 0);
     clean(&desk);

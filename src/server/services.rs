@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::accept::Desk;
+use crate::accept::{Desk, Turns};
 use crate::directory::Directory;
 use crate::emailauth::EmailAuth;
 use crate::login::Authenticator;
@@ -33,6 +33,8 @@ pub struct Services {
     pub tls: Option<Tls>,
     /// Limits of sessions.
     pub limits: SessionLimits,
+    /// Bounds of what accepting does at once.
+    pub turns: Turns,
 }
 
 impl Services {
@@ -43,6 +45,7 @@ impl Services {
             clock: self.clock.clone(),
             hostname: self.hostname.clone(),
             srs: self.srs.clone(),
+            turns: self.turns.clone(),
         }
     }
 }

@@ -155,6 +155,7 @@ async fn services(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, resolver: Sock
         clock,
         tls: None,
         limits: SessionLimits::default(),
+        turns: posthouse::accept::Turns::default(),
     })
 }
 

@@ -3,6 +3,10 @@
 //! The Unix socket takes the user the server runs as, and root, by the kernel's word; TCP takes whoever connects, and
 //! each request then says by its credentials who asks.
 
+#[cfg(test)]
+mod tests;
+mod write_timeout;
+
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
@@ -26,6 +30,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::Service;
 
+use self::write_timeout::WriteTimeout;
 use super::visitor::Visitor;
 use super::{Actor, Admin, Token, router};
 use crate::server::Shutdown;
@@ -52,7 +57,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 pub async fn serve_unix(listener: UnixListener, admin: Arc<Admin>, shutdown: Shutdown) {
     let ours = rustix::process::geteuid().as_raw();
     let router = router(admin);
-    let mut connections = Connections::new(shutdown);
+    let mut connections = Connections::new(shutdown, WRITE_TIME);
     while let Some(accepted) = connections.next(listener.accept()).await {
         match accepted.and_then(|(stream, _)| Ok((peer(&stream)?, stream))) {
             Ok((uid, stream)) if uid == ours || uid == 0 => {
@@ -69,7 +74,7 @@ pub async fn serve_unix(listener: UnixListener, admin: Arc<Admin>, shutdown: Shu
 /// Serves the API on TCP, to requests with the bearer token or an account's credentials, until the server stops.
 pub async fn serve_tcp(listener: TcpListener, token: Token, admin: Arc<Admin>, shutdown: Shutdown) {
     let router = router(admin);
-    let mut connections = Connections::new(shutdown);
+    let mut connections = Connections::new(shutdown, WRITE_TIME);
     while let Some(accepted) = connections.next(listener.accept()).await {
         match accepted {
             Ok((stream, client)) => {
@@ -86,11 +91,13 @@ struct Connections {
     shutdown: Shutdown,
     places: Arc<Semaphore>,
     running: JoinSet<()>,
+    /// How long a client may take nothing of an answer.
+    write_time: Duration,
 }
 
 impl Connections {
-    fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, places: Arc::new(Semaphore::new(CONNECTIONS)), running: JoinSet::new() }
+    fn new(shutdown: Shutdown, write_time: Duration) -> Self {
+        Self { shutdown, places: Arc::new(Semaphore::new(CONNECTIONS)), running: JoinSet::new(), write_time }
     }
 
     /// What comes next once there is a place for it; `None` when the server stops.
@@ -116,6 +123,7 @@ impl Connections {
     {
         let Ok(place) = self.places.clone().try_acquire_owned() else { return };
         let shutdown = self.shutdown.clone();
+        let stream = WriteTimeout::new(stream, self.write_time);
         self.running.spawn(async move {
             let _place = place;
             connection(stream, router, who, shutdown).await;
@@ -165,6 +173,9 @@ const CONNECTIONS: usize = 64;
 
 /// How long a client may take for a request's header, or be idle.
 const HEADER_TIME: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of an answer that waits for it.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 
 /// How long requests may take to end when the server stops.
 const FINISH: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::selected::Selected;
-use crate::mail::{AccountId, MailboxId, OrganisationId, UidSet};
+use crate::mail::{AccountId, MailboxId, OrganisationId, Uid, UidSet};
 use crate::proto::message::compose::monitor_rules;
 use crate::server::Services;
 use crate::server::admin::Actor;
@@ -48,30 +48,34 @@ impl Recorder {
     /// Records the first look at those of these messages that are unopened copies: when this gives `Ok`, the records are
     /// on disk and the content may be given. [`Error::Unavailable`] if they cannot be written.
     pub async fn open(&self, uids: UidSet) -> Result<(), Error> {
-        let recorded = async {
-            let reader = self.clone();
-            let copies = self.services.store.read(move |r| reader.find(r, &uids)).await?;
-            if copies.is_empty() {
-                return Ok(());
-            }
-            let record = |difference| AuditEntry { organisation: self.organisation, record: self.record(difference) };
-            let copies = copies.into_iter().map(|(entry, seen)| (entry.uid, record(seen))).collect();
-            self.services.store.open_copies(self.account, self.mailbox, copies).await
-        };
-        recorded.await.map_err(|error: Error| {
+        self.open_all(uids).await.map_err(|error| {
             tracing::error!(account = %self.account, %error, "the first look at a monitor's copy cannot be recorded");
             Error::Unavailable
         })
     }
 
-    /// The unopened copies, each with what its record says of it.
+    async fn open_all(&self, mut uids: UidSet) -> Result<(), Error> {
+        loop {
+            let (reader, asked) = (self.clone(), uids.clone());
+            let copies = self.services.store.read(move |r| reader.find(r, &asked)).await?;
+            let Some(last) = copies.last().map(|(entry, _)| entry.uid) else { return Ok(()) };
+            let mut done = UidSet::new();
+            done.insert_range(Uid::MIN, last);
+            uids = uids.difference(&done);
+            let record = |difference| AuditEntry { organisation: self.organisation, record: self.record(difference) };
+            let copies = copies.into_iter().map(|(entry, seen)| (entry.uid, record(seen))).collect();
+            self.services.store.open_copies(self.account, self.mailbox, copies).await?;
+        }
+    }
+
+    /// The unopened copies, each with what its record says of it: the first of them, in order, that one commit takes.
     fn find(&self, reader: &Reader<'_>, uids: &UidSet) -> Result<Vec<(Entry, Difference)>, Error> {
         let mut entries = Vec::new();
         reader.entries(self.account, self.mailbox, uids, &mut |entry| {
             if entry.is_unopened() {
                 entries.push(entry);
             }
-            true
+            entries.len() < BATCH
         })?;
         if entries.is_empty() {
             return Ok(Vec::new());
@@ -101,6 +105,9 @@ fn seen(reader: &Reader<'_>, entry: &Entry, folder: Option<&str>) -> Result<Diff
         after: json!({ "mailbox": folder, "uid": entry.uid.number(), "rules": rules }),
     })
 }
+
+/// Copies that are read and recorded at once.
+const BATCH: usize = 500;
 
 /// In the audit log.
 const ACTION: &str = "monitor.read";

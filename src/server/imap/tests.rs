@@ -52,6 +52,7 @@ impl World {
             clock: Arc::new(Noon),
             tls: None,
             limits,
+            turns: crate::accept::Turns::default(),
         };
         Self { services: Arc::new(services), engine, stop: watch::Sender::new(false) }
     }

@@ -78,6 +78,7 @@ impl World {
             clock: clock.clone(),
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
+            turns: crate::accept::Turns::default(),
         };
         Self { services: Arc::new(services), engine, clock, stop: watch::Sender::new(false), port }
     }

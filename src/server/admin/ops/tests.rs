@@ -42,6 +42,7 @@ async fn admin_over(engine: Arc<dyn Engine>) -> Arc<Admin> {
         clock,
         tls: None,
         limits: SessionLimits::default(),
+        turns: crate::accept::Turns::default(),
     }))
 }
 

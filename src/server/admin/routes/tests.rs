@@ -47,6 +47,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         clock,
         tls: None,
         limits: SessionLimits::default(),
+        turns: crate::accept::Turns::default(),
     });
     (router(Admin::new(services.clone())), services)
 }
