@@ -354,6 +354,42 @@ fn own_log_has_the_own_messages_and_no_copy() {
 }
 
 #[test]
+fn nobody_finds_out_who_else_was_addressed() {
+    let mut acme = Acme::start();
+    acme.apply(OTHER);
+    acme.apply(WATCH);
+    let row = row("blind copies").rcpt("alice", OK).rcpt("bob", OK).rcpt("g-any", OK).rcpt("oscar@other.test", OK);
+    let sent = keep(&mut acme, &row.got(&["alice", "bob", "carol", "oscar@other.test", "erin:m"]));
+    assert_eq!(sent.faults, Vec::<String>::new());
+    let id = sent.message.expect("accepted");
+    for (user, recipient, is_found) in [
+        ("alice", "alice@corp.test", true),
+        ("alice", "a.liu@corp.test", true),
+        ("alice", "bob@corp.test", false),
+        ("alice", "g-any@corp.test", false),
+        ("alice", "oscar@other.test", false),
+        ("erin", "erin@corp.test", false),
+        ("admin", "bob@corp.test", true),
+        ("admin", "carol@corp.test", true),
+        ("admin", "g-any@corp.test", true),
+        ("admin", "oscar@other.test", false),
+        ("eve@other.test", "oscar@other.test", true),
+        ("eve@other.test", "bob@corp.test", false),
+    ] {
+        let path = format!("/trace?recipient={recipient}&limit=1");
+        let page = acme.as_account(user, "GET", &path, "").body;
+        let wanted = if is_found { vec![json!(id)] } else { Vec::new() };
+        let ids: Vec<Value> = page["items"].as_array().expect("a list").iter().map(|i| i["id"].clone()).collect();
+        assert_eq!(ids, wanted, "{user} asks for {recipient}");
+        assert_eq!(page["next"].is_string(), is_found, "{user} asks for {recipient}: {page}");
+    }
+    // Nor does a monitor read of those elsewhere.
+    let uid = acme.find("erin", "m", &sent.nonce)[0];
+    let copy = acme.fetch("erin", uid);
+    assert!(copy.contains("bob@corp.test") && !copy.contains("other.test"), "{copy}");
+}
+
+#[test]
 fn last_admin_stays_whoever_asks() {
     let acme = Acme::start();
     for (path, body) in [

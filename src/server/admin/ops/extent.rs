@@ -13,7 +13,7 @@ use super::super::Actor;
 use super::super::permission::Reach;
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, BlobId, OrganisationId};
-use crate::store::{DeliveryRow, Origin, TraceDelivery, TraceParty, TraceRow};
+use crate::store::{DeliveryRow, Origin, TraceDelivery, TraceParty, TraceQuery, TraceRow};
 
 /// How far an actor sees in the trace.
 pub(super) enum Extent {
@@ -35,6 +35,19 @@ impl Extent {
             Reach::Organisation(id) => Self::Organisation(Ours { directory: directory.clone(), id }),
             Reach::Person(_, account) => Self::Person(Person::new(directory, account)),
             Reach::Nothing => Self::Nothing,
+        }
+    }
+
+    /// Narrows what is looked for to what may be found.
+    pub fn narrow(&self, query: &mut TraceQuery) {
+        match self {
+            Self::Everything | Self::Nothing => {}
+            Self::Organisation(ours) => query.account = query.account.filter(|id| ours.has(*id)),
+            Self::Person(person) => {
+                query.party = Some(person.party());
+                query.account = query.account.filter(|id| *id == person.account);
+                query.deliveries = 0;
+            }
         }
     }
 
@@ -188,6 +201,16 @@ fn reduced(record: &Value, known: impl Fn(&str) -> bool) -> Vec<u8> {
     shown.insert("recipients".to_owned(), Value::Array(recipients));
     // Values with string keys: writing to memory cannot fail.
     serde_json::to_vec(&shown).unwrap_or_default()
+}
+
+/// True if what is shown of a message names this recipient: as addressed, or where it went elsewhere.
+pub(super) fn names(row: &TraceRow, asked: &str) -> bool {
+    let record: Value = serde_json::from_slice(&row.record).unwrap_or_default();
+    let listed = |name: &str| record[name].as_array().cloned().unwrap_or_default();
+    let (addressed, remote) = (listed("recipients"), listed("remote"));
+    let mut named = addressed.iter().filter_map(recipient).chain(remote.iter().filter_map(|to| to["to"].as_str()));
+    // As the index compares.
+    named.any(|text| text.to_lowercase() == asked.to_lowercase())
 }
 
 /// A recipient as it was addressed.

@@ -6,7 +6,7 @@ use super::super::Actor;
 use super::super::error::OpError;
 use super::super::report::{TraceDeliveryView, TraceView};
 use super::super::view::{Page, rfc3339};
-use super::extent::Extent;
+use super::extent::{self, Extent};
 use super::{Admin, account_name, group_name, not_found};
 use crate::directory::{Directory, Lookup};
 use crate::mail::{AccountId, Address, BlobId, MailboxId, Timestamp};
@@ -61,32 +61,65 @@ impl Admin {
         self.described(rows).await?.into_iter().next().ok_or_else(|| not_found(format_args!("message {id}")))
     }
 
-    /// What is found of what the actor may know, and after which message to go on if there may be more.
+    /// What is found of what the actor may know, and after which message to go on if there may be more. A page is made of
+    /// what is shown, so that it tells of nothing else by its length.
     async fn rows(&self, actor: Actor, mut query: TraceQuery) -> Result<(Vec<TraceRow>, Option<BlobId>), OpError> {
         let (directory, limit) = (self.services.directory.current(), query.limit);
-        let store = &self.services.store;
         let mut extent = Extent::of(&directory, actor);
-        let found = match &mut extent {
-            Extent::Everything => store.traces(query, |_| true).await?,
-            Extent::Nothing => Vec::new(),
+        extent.narrow(&mut query);
+        let mut shown = Vec::new();
+        loop {
+            let found = self.found(&mut extent, &query).await?;
+            let is_end = found.len() < limit;
+            query.after = found.last().map(|row| row.id);
+            for row in found.into_iter().filter_map(|row| extent.shown(row)) {
+                if shown.len() < limit && self.is_told(&extent, &query, &row).await? {
+                    shown.push(row);
+                }
+            }
+            if is_end || shown.len() >= limit {
+                break;
+            }
+        }
+        let next = shown.last().filter(|_| shown.len() >= limit).map(|row: &TraceRow| row.id);
+        Ok((shown, next))
+    }
+
+    async fn found(&self, extent: &mut Extent, query: &TraceQuery) -> Result<Vec<TraceRow>, OpError> {
+        let (store, query) = (&self.services.store, query.clone());
+        match extent {
+            Extent::Everything => Ok(store.traces(query, |_| true).await?),
+            Extent::Nothing => Ok(Vec::new()),
             Extent::Organisation(ours) => {
                 let ours = ours.clone();
-                query.account = query.account.filter(|id| ours.has(*id));
-                store.traces(query, move |record| ours.concerns(record)).await?
+                Ok(store.traces(query, move |record| ours.concerns(record)).await?)
             }
             Extent::Person(person) => {
-                query.party = Some(person.party());
-                query.account = query.account.filter(|id| *id == person.account);
-                query.deliveries = 0;
                 let rows = store.traces(query, |_| true).await?;
                 for row in &rows {
                     person.note(row.id, store.delivery(person.account, row.id, Origin::Ordinary).await?);
                 }
-                rows
+                Ok(rows)
             }
-        };
-        let next = found.last().filter(|_| found.len() >= limit).map(|row| row.id);
-        Ok((found.into_iter().filter_map(|row| extent.shown(row)).collect(), next))
+        }
+    }
+
+    /// True unless a recipient is asked for of whom what is shown of the message tells nothing: that the message is found
+    /// by it would tell who else got it.
+    async fn is_told(&self, extent: &Extent, query: &TraceQuery, row: &TraceRow) -> Result<bool, OpError> {
+        let Some(recipient) = &query.recipient else { return Ok(true) };
+        if matches!(extent, Extent::Everything) || extent::names(row, recipient) {
+            return Ok(true);
+        }
+        let Some(account) = query.account else { return Ok(false) };
+        let is_listed = row.deliveries.iter().any(|delivery| delivery.account == account);
+        if is_listed || !matches!(extent, Extent::Organisation(_)) {
+            return Ok(is_listed);
+        }
+        // One of theirs: not all deliveries are listed.
+        let store = &self.services.store;
+        Ok(store.delivery(account, row.id, Origin::Ordinary).await?.is_some()
+            || store.delivery(account, row.id, Origin::Monitor).await?.is_some())
     }
 
     async fn described(&self, rows: Vec<TraceRow>) -> Result<Vec<TraceView>, OpError> {
