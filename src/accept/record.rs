@@ -32,8 +32,8 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
     // Data that no API writes; whose members these are should know (policy semantics §6.3, E25).
     let ignored: Vec<Value> = expansion
         .opened
-        .iter()
-        .filter_map(|(id, _)| directory.group(*id))
+        .keys()
+        .filter_map(|id| directory.group(*id))
         .filter(|group| !group.external_members && !group.members.external.is_empty())
         .take(MAX_LISTED)
         .map(|group| {

@@ -122,12 +122,15 @@ impl Memory {
     }
 
     /// The rows as they were read, and as they are after a reply at `now`.
-    pub fn after(self, now: Timestamp) -> (Vec<(StateKey, Option<Vec<u8>>)>, Vec<(StateKey, Vec<u8>)>) {
+    pub fn after(self, now: Timestamp) -> (Rows, Vec<(StateKey, Vec<u8>)>) {
         let all = self.recent.iter().copied().chain([now.millis()]);
         let values = [now.millis().to_be_bytes().to_vec(), all.flat_map(i64::to_be_bytes).collect()];
         let changed = self.rows.iter().map(|(key, _)| key.clone()).zip(values).collect();
         (self.rows, changed)
     }
 }
+
+/// Rows of state as they were read.
+pub type Rows = Vec<(StateKey, Option<Vec<u8>>)>;
 
 const DAY_MILLIS: i64 = 24 * 3600 * 1000;

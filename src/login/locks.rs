@@ -52,6 +52,12 @@ pub struct Table<K: Hash + Eq> {
     locked: LruCache<K, Timestamp>,
 }
 
+impl Default for Locks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Locks {
     /// Nobody has failed yet.
     pub fn new() -> Self {

@@ -15,7 +15,7 @@ const OTHER: &str = "[[organisation]]\nname = \"other\"\n[[domain]]\nname = \"ot
     [[account]]\naddress = \"eve@other.test\"\nadmin = true\npassword = \"open sesame\"\n\
     [[account]]\naddress = \"oscar@other.test\"\npassword = \"open sesame\"\n";
 
-const WATCH: &str = "[[rule]]\nname = \"watch\"\nscope = [\"alice@corp.test\"]\nactions = [{ copy = { monitor = \
+const WATCH: &str = "[[rule]]\nname = \"watch\"\norganisation = \"acme\"\nscope = [\"alice@corp.test\"]\nactions = [{ copy = { monitor = \
     \"erin@corp.test\", folder = \"m\" } }]\n";
 
 fn managed(group: &str, manager: &str) -> String {

@@ -107,9 +107,12 @@ fn an_edited_audit_record_is_found() {
             let at = value.windows(12).position(|w| w == b"departments\"");
             let hr = value.windows(5).rposition(|w| w == b"\"/HR\"");
             let has = |text: &[u8]| value.windows(text.len()).any(|w| w == text);
-            if at.is_some() && hr.is_some() && has(b"\"/Sales\"") && !has(b"\"/Eng\"") {
+            if let (Some(_), Some(hr)) = (at, hr)
+                && has(b"\"/Sales\"")
+                && !has(b"\"/Eng\"")
+            {
                 let mut changed = value.to_vec();
-                changed[hr.expect("found") + 2..][..2].copy_from_slice(b"XX");
+                changed[hr + 2..][..2].copy_from_slice(b"XX");
                 found = Some((key.to_vec(), changed));
             }
             true

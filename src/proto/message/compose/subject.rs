@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_text_stands_in_front_of_the_subject() {
         let long = "w".repeat(65);
-        let rows: &[(&str, &[&str], &str, Option<(&str, &str)>)] = &[
+        type Row<'a> = (&'a str, &'a [&'a str], &'a str, Option<(&'a str, &'a str)>);
+        let rows: &[Row<'_>] = &[
             ("plain", &["[EXT]"], "A: 1\r\nSubject: hello\r\nB: 2\r\n", Some(("[EXT] hello", "A: 1\r\nB: 2\r\n"))),
             ("white space of the text", &[" [EXT]  "], "Subject:hello\r\n", Some(("[EXT] hello", ""))),
             ("none", &["[EXT]"], "A: 1\r\n", Some(("[EXT]", "A: 1\r\n"))),

@@ -195,11 +195,12 @@ impl RelaySpec {
             let wanted = "an IP address or network such as \"192.0.2.1\" or \"2001:db8::/32\"";
             Problem::invalid("network", &self.network, wanted)
         });
-        let received_by = self.received_by.as_deref().map(|name| {
-            Domain::parse(name)
-                .map_err(|_| Problem::invalid("received_by", name, "a host name such as \"gw.corp.test\""))
+        let name = self.received_by.as_deref();
+        let received_by = name.map(Domain::parse).transpose().map_err(|_| {
+            let wanted = "a host name such as \"gw.corp.test\"";
+            Problem::invalid("received_by", name.unwrap_or_default(), wanted)
         });
-        match (network, received_by.transpose()) {
+        match (network, received_by) {
             (Ok(network), Ok(received_by)) => Ok(Relay { id, network, kind: self.kind, received_by }),
             (network, received_by) => Err(network.err().into_iter().chain(received_by.err()).collect()),
         }
