@@ -183,6 +183,9 @@ impl Folded {
     /// Adds text. Normalisation never reaches across white space of ASCII, so each word is folded by itself, and most of
     /// them cheaply.
     pub fn push(&mut self, text: &str) {
+        if text.is_ascii() {
+            return self.ascii(text);
+        }
         let mut rest = text;
         while !rest.is_empty() {
             if self.text.len() >= self.limit {
@@ -200,6 +203,22 @@ impl Folded {
                 self.space();
             }
             rest = next;
+        }
+    }
+
+    /// The same for ASCII, in which there is nothing to normalise: most text, in a tenth of the time.
+    fn ascii(&mut self, text: &str) {
+        for octet in text.bytes() {
+            if self.text.len() >= self.limit {
+                self.is_cut = true;
+                return;
+            }
+            match octet {
+                b'\t'..=b'\r' | b' ' => self.space(),
+                0x21..=0x7e => self.text.push(char::from(octet.to_ascii_lowercase())),
+                // Controls, which nobody sees.
+                _ => {}
+            }
         }
     }
 
@@ -341,6 +360,15 @@ mod tests {
         let mut folded = Folded::with_limit(1 << 20);
         folded.push(&format!("a{}", "\u{301}".repeat(1 << 18)));
         assert!(!folded.as_str().is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ascii_is_folded_as_any_text(text in "[ -~\\t\\r\\n\\x0b\\x0c\\x00\\x07\\x7f]{0,60}") {
+            let any = Folded::of(&format!("{text}é"));
+            let ascii = Folded::of(&text);
+            proptest::prop_assert_eq!(Some(ascii.as_str()), any.as_str().strip_suffix('é'));
+        }
     }
 
     #[test]
