@@ -23,7 +23,9 @@ const KILLS: usize = 6;
 fn each_of_100_000_mailboxes_has_the_message_once_whenever_the_server_is_killed() {
     let mut server = Server::prepared("");
     server.run();
-    let mut file = String::from("[[domain]]\nname = \"example.test\"\n\n[[department]]\npath = \"/All\"\n\n");
+    let mut file = String::from(
+        "[[organisation]]\nname = \"all\"\n\n[[domain]]\nname = \"example.test\"\n\n[[department]]\npath = \"/All\"\n\n",
+    );
     for n in 0..ACCOUNTS {
         file.push_str(&format!("[[account]]\naddress = \"m{n}@example.test\"\ndepartments = [\"/All\"]\n"));
     }
