@@ -6,6 +6,7 @@ pub mod fan_out;
 pub mod follow_ups;
 pub mod full;
 pub mod holds;
+pub mod remote;
 pub mod rounds;
 
 #[cfg(test)]
