@@ -24,7 +24,7 @@ pub use desk::{Desk, Turns};
 pub use fulfil::{give_up, one as follow_up};
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;
-pub use letter::{Letter, Origin, Recipient, evidence};
+pub use letter::{Letter, Origin, Recipient, Wishes, evidence};
 
 use crate::directory::Directory;
 use crate::mail::{BlobId, ReversePath, Timestamp};
@@ -187,7 +187,7 @@ pub async fn give_up_undelivered(
     let mut errands = aftermath::of_undelivered(directory, item, target);
     errands.extend(undelivered::of_group(desk, directory, item, target).await?);
     let tell = errands.iter().map(errand::Errand::encode).collect();
-    let (_, rows) = desk.store.queue_give_up(item.id, tell).await?;
+    let (_, rows) = desk.store.give_up_full(item.id, tell).await?;
     fulfil::all(desk, directory, &rows).await;
     Ok(())
 }

@@ -8,19 +8,21 @@ use super::desk::Desk;
 use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::judge::{Judgement, Source, Step, judge};
-use super::letter::{Letter, may_know};
+use super::letter::{Letter, Recipient, may_know};
 use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
     AccountId, Address, AddressKey, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath, Timestamp,
 };
-use crate::policy::group;
+use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
 use crate::proto::message::{Front, header};
 use crate::routing::rules::{self, Copy, Outcome};
-use crate::routing::{self, Expansion, Folder, Local, Plan, Remote, Return, Via};
-use crate::store::{self, HoldKind, NewHold, NewQueueItem, Origin, StateKey, Target, TraceWrite, WhenFull};
+use crate::routing::{self, Addressed, Expansion, Folder, Local, Plan, Remote, Return, Via};
+use crate::store::{
+    self, HoldKind, NewHold, NewQueueItem, Origin, QueueSender, StateKey, Target, TraceWrite, WhenFull,
+};
 
 /// What a commit writes of a letter beside its content.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub struct Parts {
     pub when_full: WhenFull,
     /// Copies for other hosts.
     pub queue: Vec<NewQueueItem>,
+    /// These are so many that they let other mail go first.
+    is_bulk: bool,
     /// Parts that wait for a decision.
     pub holds: Vec<NewHold>,
     /// What those wait for.
@@ -142,6 +146,7 @@ impl Assembler<'_> {
         for local in &plan.local {
             self.local(local).await?;
         }
+        self.parts.is_bulk = plan.remote.len() > ORDINARY;
         for remote in &plan.remote {
             self.remote(remote).await?;
         }
@@ -179,8 +184,33 @@ impl Assembler<'_> {
             Return::Rewritten(domain) => self.rewritten(domain).await?,
             Return::Managers(group) => self.managers(*group),
         };
-        self.parts.queue.push(NewQueueItem { form, reverse_path, recipient: remote.to.clone() });
+        let remote = self.queued(remote);
+        self.parts.queue.push(NewQueueItem { form, reverse_path, remote });
         Ok(())
+    }
+
+    /// What goes with a copy that leaves. What the sender asked for goes with its own recipients: of members of a group
+    /// and of where an account forwards to it knows nothing (RFC 3461 §5.2.7).
+    fn queued(&self, remote: &Remote) -> store::Remote {
+        let letter = self.letter;
+        let sender = match (&letter.sender.origin, &letter.sender.reverse_path) {
+            (sender::Origin::Authenticated { account, .. }, _) => QueueSender::Account(*account),
+            (_, ReversePath::Address(address)) => QueueSender::Address(address.to_string().to_lowercase()),
+            (_, ReversePath::Null) => QueueSender::Nobody,
+        };
+        let requires_tls = letter.wishes.requires_tls;
+        let is_bulk = self.parts.is_bulk;
+        let queued = store::Remote { is_bulk, requires_tls, ..store::Remote::new(remote.to.clone(), sender) };
+        let is_own = remote.reverse_path == Return::Sender && remote.forwarded_by.is_empty();
+        let given = |r: &&Recipient| matches!(&r.addressed, Addressed::External(to) if to.key() == remote.to.key());
+        let Some(given) = letter.recipients.iter().find(given).filter(|_| is_own) else { return queued };
+        store::Remote {
+            notify: given.notify,
+            original: given.original.clone(),
+            envelope_id: letter.wishes.envelope_id.map(str::to_owned),
+            ret: letter.wishes.ret,
+            ..queued
+        }
     }
 
     /// The form with the fields that forwards and rules put in front.
@@ -435,4 +465,6 @@ const MODERATION: Duration = Duration::from_secs(72 * 3600);
 const HOLD_LIMIT: u64 = 1 << 30;
 
 /// Delivered-To fields that are looked at: more hops than a message survives.
+/// Copies of one message that may leave before they count as many.
+const ORDINARY: usize = 20;
 const MAX_DELIVERED_TO: usize = 100;

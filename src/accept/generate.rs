@@ -8,7 +8,7 @@ use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
 use crate::proto::message::Front;
 use crate::proto::message::compose::Stamp;
 use crate::routing::{self, Addressed, Receiver, Resolution};
-use crate::store::{self, FollowUp, Fulfilment, NewQueueItem, Origin, StateKey, Target, WhenFull};
+use crate::store::{self, FollowUp, Fulfilment, NewQueueItem, Origin, QueueSender, Remote, StateKey, Target, WhenFull};
 
 /// Where a message goes, and what changes with it.
 pub struct Parcel {
@@ -38,7 +38,8 @@ impl Parcel {
                 // Notices bypass the quota (policy semantics §18).
                 Receiver::Account(id) => parcel.targets.push(Target::new(id, MailboxId::INBOX, Flags::default())),
                 Receiver::External(recipient) => {
-                    parcel.queue.push(NewQueueItem { form: 0, reverse_path: ReversePath::Null, recipient });
+                    let remote = Remote::new(recipient, QueueSender::Nobody);
+                    parcel.queue.push(NewQueueItem { form: 0, reverse_path: ReversePath::Null, remote });
                 }
             }
         }

@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::directory::Directory;
-use crate::mail::{Address, BlobId, OrganisationId, ReversePath, Timestamp};
+use crate::mail::{Address, BlobId, Notify, OrganisationId, Ret, ReversePath, Timestamp};
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
 use crate::proto::message::HeaderAddresses;
-use crate::proto::smtp::Notify;
 use crate::routing::Addressed;
 
 /// A recipient as given and where it leads.
@@ -48,8 +47,19 @@ pub struct Letter<'a> {
     pub now: Timestamp,
     /// Where it came from, for the trace.
     pub origin: &'a Origin,
+    /// What the sender asked for.
+    pub wishes: Wishes<'a>,
+}
+
+/// What the sender asked for of a message as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes<'a> {
     /// ENVID (RFC 3461 §4.4), decoded.
     pub envelope_id: Option<&'a str>,
+    /// RET (RFC 3461 §4.3).
+    pub ret: Option<Ret>,
+    /// REQUIRETLS (RFC 8689 §4.1).
+    pub requires_tls: bool,
 }
 
 impl Recipient {

@@ -7,7 +7,7 @@ use super::errand::{Dsn, Errand, Failed, Why};
 use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
-use super::letter::{Letter, Recipient};
+use super::letter::{Letter, Recipient, Wishes};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
 use crate::mail::{Address, HoldId};
@@ -158,7 +158,7 @@ async fn release(
         auth: &part.auth,
         now: desk.clock.now(),
         origin: &part.origin,
-        envelope_id: None,
+        wishes: Wishes::default(),
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {

@@ -24,7 +24,7 @@ pub fn of(letter: &Letter<'_>, parts: &Parts) -> Option<Errand> {
     let asked = letter.recipients.iter().filter(|r| r.notify.is_some_and(|notify| notify.success));
     let reached = asked.filter_map(|r| reached(r, parts)).filter(|r| known.insert(r.recipient.key()));
     let reached: Vec<Reached> = reached.collect();
-    let envelope_id = letter.envelope_id.map(str::to_owned);
+    let envelope_id = letter.wishes.envelope_id.map(str::to_owned);
     (!reached.is_empty())
         .then(|| Errand::Success(Success { to: to.clone(), envelope_id, reached, arrived: letter.now }))
 }

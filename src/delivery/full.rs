@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use crate::mail::{AccountId, Timestamp};
-use crate::store::{Error, QueueItem, QueueKind, Store};
+use crate::store::{Error, Lane, QueueItem, QueueKind, Store};
 
 /// Tries every item that is due at `now`, with the limit that `quota` gives for its account then (`None`: unlimited).
 /// Gives the items whose time is over: they stay in the queue until whoever tells of them calls
-/// [`Store::queue_give_up`], so that nobody is left untold by a crash.
+/// [`Store::give_up_full`], so that nobody is left untold by a crash.
 pub async fn retry(
     store: &Store,
     now: Timestamp,
     quota: impl Fn(AccountId) -> Option<u64>,
 ) -> Result<Vec<QueueItem>, Error> {
     let mut given_up = Vec::new();
-    for item in store.queue_full_due(now, BATCH).await? {
+    for item in store.queue_due("", Lane::Ordinary, (Timestamp::from_millis(0), now), BATCH, |_| false).await? {
         let QueueKind::Full(target) = &item.kind else { continue };
         match store.retry_full(item.id, quota(target.account)).await {
             Ok(placed) => {
@@ -23,7 +23,7 @@ pub async fn retry(
             Err(Error::OverQuota) if is_over(&item, now) => given_up.push(item),
             Err(Error::OverQuota) => {
                 let due = Timestamp::from_millis(now.millis().saturating_add(millis(EVERY)));
-                store.queue_reschedule(item.id, due, "over quota".to_owned()).await?;
+                store.reschedule_full(item.id, due).await?;
             }
             // Removed or changed meanwhile.
             Err(Error::NotFound | Error::Conflict) => {}

@@ -55,7 +55,8 @@ async fn resume(desk: &Desk, directory: &Directory) -> Result<(), Error> {
 async fn give_up(desk: &Desk, directory: &Directory, item: &QueueItem) -> Result<(), Error> {
     match &item.kind {
         QueueKind::Full(target) => accept::give_up_undelivered(desk, directory, item, target).await,
-        QueueKind::Remote(_) => desk.store.queue_remove(item.id).await.map(drop),
+        // Those have a worker of their own.
+        QueueKind::Remote(_) => Ok(()),
     }
 }
 

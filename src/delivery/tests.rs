@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{follow_ups, rounds};
 use crate::accept::release::{self, Verdict};
-use crate::accept::{Desk, Incoming, Letter, Origin, Recipient, Refused, accept};
+use crate::accept::{Desk, Incoming, Letter, Origin, Recipient, Refused, Wishes, accept};
 use crate::directory::Directory;
 use crate::mail::srs::SrsKey;
 use crate::mail::{
@@ -125,7 +125,7 @@ async fn send(
     let recipients: Vec<Recipient> = to.iter().map(recipient).collect();
     let id = incoming.id();
     let letter = Letter {
-        envelope_id: None,
+        wishes: Wishes::default(),
         id,
         directory,
         sender,
@@ -170,7 +170,7 @@ fn whole(reader: &crate::store::Reader<'_>, message: &crate::store::Message) -> 
 /// The messages with `text` that wait for other hosts.
 async fn outside(desk: &Desk, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for item in desk.store.queue(QueueList::All, None, 1000).await.unwrap() {
+    for item in desk.store.queue(QueueList::All, None, 1000).await.unwrap().items {
         let blob = item.blob;
         let read = desk.store.read(move |reader| whole(reader, &reader.message(blob)?));
         found.push(read.await.unwrap());

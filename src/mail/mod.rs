@@ -9,6 +9,7 @@ pub mod srs;
 mod address;
 mod alignment;
 mod clock;
+mod dsn;
 mod flag;
 mod id;
 mod mailbox_name;
@@ -23,6 +24,7 @@ pub use address::{
 };
 pub use alignment::{is_aligned, organisational_domain};
 pub use clock::{Clock, Timestamp};
+pub use dsn::{Notify, Ret};
 pub use flag::{Flags, Keyword, SystemFlag, SystemFlags};
 pub use id::{
     AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, GroupId, HoldId, MailboxId, OrganisationId, QueueId,

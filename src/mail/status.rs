@@ -16,6 +16,11 @@ impl EnhancedCode {
         Self { class, subject, detail }
     }
 
+    /// The second and third number.
+    pub const fn subject_and_detail(self) -> (u16, u16) {
+        (self.subject, self.detail)
+    }
+
     /// 2, 4 or 5.
     pub const fn class(self) -> u8 {
         self.class

@@ -189,7 +189,7 @@ impl Check {
 
     /// What refers to messages without being in a mailbox.
     fn waiting(&mut self, reader: &Reader<'_>) -> Result<(), Error> {
-        scan(reader, Keyspace::Queue, key::queue_item_range(None), |key, value| {
+        scan(reader, Keyspace::Queue, key::queue_item_range(), |key, value| {
             match key::parse_queue_item(key).map(|id| record::decode_queue_item(id, value)) {
                 Some(Ok(item)) => self.refer(item.blob),
                 _ => self.find(format!("key {key:?}"), "queue item is damaged"),

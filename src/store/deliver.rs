@@ -384,9 +384,8 @@ impl Store {
         if pending > 0 {
             self.inner.news.slices.notify_one();
         }
-        if !queued.is_empty() {
-            self.inner.news.queue.notify_one();
-        }
+        self.inner.news.queue.tell(&queued);
+        let queued = queued.iter().map(|item| item.id).collect();
         Ok(Delivered { pending, queued, held, follow_ups, ..delivered })
     }
 }
@@ -403,7 +402,7 @@ struct Draft {
     /// The targets that this commit serves, and how many it leaves to slices.
     now_to: Vec<Target>,
     pending: usize,
-    queued: Vec<QueueId>,
+    queued: Vec<QueueItem>,
     held: Vec<HoldId>,
     charges: Vec<hold::Charge>,
     rules: Counting,
@@ -475,15 +474,17 @@ impl Draft {
                 id: store.inner.blob_ids.next_queue(self.now),
                 blob: self.refer(new.form)?,
                 transaction: self.base,
-                kind: QueueKind::Remote(new.recipient),
+                kind: QueueKind::Remote(new.remote),
                 reverse_path: new.reverse_path,
                 created: self.now,
                 due: self.now,
                 attempts: 0,
-                note: String::new(),
+                last: None,
+                held: None,
+                is_announced: false,
             };
-            self.queued.push(item.id);
             self.writes.extend(queue::puts(&item));
+            self.queued.push(item);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::engine::{Key, Keyspace};
 use super::record::DeliveryKind;
-use super::{FollowUpKey, HoldKind, Origin, RuleSetId, SliceKey};
+use super::{FollowUpKey, HoldKind, Lane, Origin, QueueList, QueueSender, RuleSetId, SliceKey};
 use crate::mail::{AccountId, BlobId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
 
 /// Where this store's format version stands.
@@ -238,9 +238,9 @@ pub fn queue_item(id: QueueId) -> Key {
     (Keyspace::Queue, join(&[b"q", id.octets()]))
 }
 
-/// Bounds of all items, or of those after one.
-pub fn queue_item_range(after: Option<QueueId>) -> (Vec<u8>, Vec<u8>) {
-    (after.map_or(b"q".to_vec(), |id| following(queue_item(id).1)), b"r".to_vec())
+/// Bounds of all items.
+pub fn queue_item_range() -> (Vec<u8>, Vec<u8>) {
+    (b"q".to_vec(), b"r".to_vec())
 }
 
 /// The item of a queue key.
@@ -248,36 +248,79 @@ pub fn parse_queue_item(key: &[u8]) -> Option<QueueId> {
     Some(QueueId::from_octets(key.strip_prefix(b"q")?.try_into().ok()?))
 }
 
-/// An item by the time at which it is due.
-pub fn queue_due(worker: QueueWorker, due: Timestamp, id: QueueId) -> Key {
-    (Keyspace::Queue, join(&[&[worker as u8], &moment(due), id.octets()]))
+/// Where an item waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The host of the recipient; empty for an account here.
+    pub host: String,
+    /// The lane.
+    pub lane: Lane,
+    /// When it is due.
+    pub due: Timestamp,
+    /// The item.
+    pub id: QueueId,
 }
 
-/// Bounds of a worker's items due at `now`.
-pub fn queue_due_range(worker: QueueWorker, now: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    (vec![worker as u8], join(&[&[worker as u8], &moment(now), &[255; 13]]))
+/// The place of an item in its destination's lane; `host` is empty for an account here.
+pub fn queue_place(host: &str, lane: Lane, due: Timestamp, id: QueueId) -> Key {
+    (Keyspace::Queue, join(&[b"n", host.as_bytes(), &[0, lane as u8], &moment(due), id.octets()]))
 }
 
-/// Who works off an item when it is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum QueueWorker {
-    /// Whoever speaks to other hosts.
-    Remote = b't',
-    /// Whoever tries accounts that had no room.
-    Full = b'l',
+/// Bounds of the places of a lane that are due in `from..=to`.
+pub fn queue_lane(host: &str, lane: Lane, from: Timestamp, to: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let lane = [&b"n"[..], host.as_bytes(), &[0, lane as u8]].concat();
+    (join(&[&lane, &moment(from)]), join(&[&lane, &moment(to), &[255; 13]]))
 }
 
-/// An item by its destination: the host of the recipient, or nothing for an item of a local account.
-pub fn queue_destination(host: &str, id: QueueId) -> Key {
-    (Keyspace::Queue, join(&[b"d", host.as_bytes(), &[0], id.octets()]))
+/// Bounds of all places, or of those of the destinations after one.
+pub fn queue_places_after(host: Option<&str>) -> (Vec<u8>, Vec<u8>) {
+    (host.map_or(b"n".to_vec(), |host| join(&[b"n", host.as_bytes(), &[1]])), b"o".to_vec())
 }
 
-/// Bounds of a destination's items, or of those after one.
-pub fn queue_destination_range(host: &str, after: Option<QueueId>) -> (Vec<u8>, Vec<u8>) {
-    let from = join(&[b"d", host.as_bytes(), &[0]]);
-    let to = successor(&from);
-    (after.map_or(from, |id| following(queue_destination(host, id).1)), to)
+/// The place of a key.
+pub fn parse_queue_place(key: &[u8]) -> Option<Place> {
+    let (rest, id) = key.strip_prefix(b"n")?.split_last_chunk::<12>()?;
+    let (rest, due) = rest.split_last_chunk::<8>()?;
+    let (host, [0, lane]) = rest.split_last_chunk::<2>()? else { return None };
+    Some(Place {
+        host: std::str::from_utf8(host).ok()?.to_owned(),
+        lane: Lane::from_octet(*lane)?,
+        due: Timestamp::from_millis(i64::from_be_bytes(*due)),
+        id: QueueId::from_octets(*id),
+    })
+}
+
+/// An item by its sender; those of nobody are not found that way.
+pub fn queue_sender(sender: &QueueSender, id: QueueId) -> Option<Key> {
+    Some((Keyspace::Queue, join(&[&sender_prefix(sender)?, id.octets()])))
+}
+
+fn sender_prefix(sender: &QueueSender) -> Option<Vec<u8>> {
+    match sender {
+        QueueSender::Account(account) => Some(join(&[b"ea", &account.number().to_be_bytes()])),
+        QueueSender::Address(address) => Some(join(&[b"et", address.as_bytes(), &[0]])),
+        QueueSender::Nobody => None,
+    }
+}
+
+/// What the keys of a list begin with; `None` if it is empty by its nature.
+pub fn queue_list(list: &QueueList) -> Option<Vec<u8>> {
+    match list {
+        QueueList::All => Some(b"q".to_vec()),
+        QueueList::Host(host) => Some(join(&[b"n", host.as_bytes(), &[0]])),
+        QueueList::Local => Some(vec![b'n', 0]),
+        QueueList::Sender(sender) => sender_prefix(sender),
+    }
+}
+
+/// Bounds of the keys with a prefix, or of those after the one that goes on with `after`.
+pub fn within_prefix(prefix: &[u8], after: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
+    (after.map_or(prefix.to_vec(), |after| following(join(&[prefix, after]))), successor(prefix))
+}
+
+/// Bounds of the rows in which earlier versions kept the places of items.
+pub fn old_queue_places() -> [(Vec<u8>, Vec<u8>); 3] {
+    [(b"d".to_vec(), b"e".to_vec()), (b"l".to_vec(), b"m".to_vec()), (b"t".to_vec(), b"u".to_vec())]
 }
 
 /// The item that a row of the queue or of one of its indexes names.

@@ -41,7 +41,10 @@ pub use folder::{Folder, Folders};
 pub use follow_up::{FollowUp, FollowUpKey, Fulfilment, NewFollowUp};
 pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
-pub use queue::{NewQueueItem, QueueItem, QueueKind, QueueList};
+pub use queue::{
+    Arrival, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, QueueArrivals,
+    QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Settlement,
+};
 pub use reader::{Changes, Message, Reader, Rest};
 pub use record::{DeliveryRow, DeliveryState, Usage};
 pub use rule_set::{RuleSet, RuleSetId};
@@ -105,7 +108,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct News {
     slices: Notify,
-    queue: Notify,
+    queue: queue::QueueNews,
 }
 
 impl Store {
@@ -125,6 +128,7 @@ impl Store {
             .await?;
         store.drop_abandoned_content().await?;
         store.resume_purges().await?;
+        store.move_old_queue_places().await?;
         Ok(store)
     }
 

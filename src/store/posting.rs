@@ -181,7 +181,9 @@ impl Posting {
             created: self.now,
             due: queue::next_try(self.now),
             attempts: 0,
-            note: String::new(),
+            last: None,
+            held: None,
+            is_announced: false,
         }
     }
 }

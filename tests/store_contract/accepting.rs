@@ -189,7 +189,7 @@ async fn quota_is_looked_at_in_the_commit() {
             assert_eq!(delivered, result, "{row}");
             clean(&store);
         }
-        assert_eq!(store.queue(QueueList::Local, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.queue(QueueList::Local, None, 10).await.unwrap().items.len(), 1);
         // Two messages that fit one by one do not fit together.
         let fits = Target { quota: Some(15), ..inbox(2) };
         let deliveries =

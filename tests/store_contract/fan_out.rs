@@ -56,7 +56,7 @@ async fn a_large_delivery_is_complete_after_its_slices() {
         }
         let report = store.check().unwrap();
         assert_eq!((report.entries, report.findings), (u64::from(LARGE) + 1 - 2, vec![]));
-        assert_eq!(store.queue(QueueList::Local, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.queue(QueueList::Local, None, 10).await.unwrap().items.len(), 1);
         let query = trace::query(|q| (q.account, q.deliveries) = (Some(account(2222)), 1000));
         let found = store.traces(query, |_| true).await.unwrap();
         assert_eq!((found[0].id, found[0].total, found[0].deliveries.len()), (id, u64::from(LARGE) + 1, 1000));

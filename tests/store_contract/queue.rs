@@ -2,59 +2,197 @@
 
 use super::*;
 use posthouse::delivery::full;
-use posthouse::mail::{Address, ReversePath};
-use posthouse::store::{DeliveryState, NewQueueItem, Origin, QueueKind, QueueList};
+use posthouse::mail::{Address, EnhancedCode, QueueId, ReversePath};
+use posthouse::store::{
+    Arrival, DeliveryState, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, Origin,
+    QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Settlement,
+};
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
 fn copy_for(recipient: &str) -> NewQueueItem {
-    NewQueueItem { form: 0, reverse_path: ReversePath::Null, recipient: address(recipient) }
+    from(QueueSender::Nobody, recipient)
+}
+
+fn from(sender: QueueSender, recipient: &str) -> NewQueueItem {
+    NewQueueItem { form: 0, reverse_path: ReversePath::Null, remote: Remote::new(address(recipient), sender) }
+}
+
+fn ids(items: Vec<QueueItem>) -> Vec<QueueId> {
+    items.into_iter().map(|item| item.id).collect()
+}
+
+fn start() -> Timestamp {
+    Timestamp::from_millis(0)
+}
+
+fn attempt(at: Timestamp) -> LastAttempt {
+    let (text, host) = ("451 busy".to_owned(), Some("mx.one.test".to_owned()));
+    LastAttempt { at, status: EnhancedCode::new(4, 0, 0), text, is_reply: true, host, tls: None }
 }
 
 #[tokio::test]
-async fn items_are_listed_by_destination_and_hold_the_message() {
+async fn items_are_listed_and_hold_the_message() {
     for bench in Bench::all() {
-        let clock = Arc::new(Moving::default());
-        let store = bench.store_at(clock.clone()).await;
+        let store = bench.store().await;
         let mut delivery = traced(&store, b"content", vec![]).await;
-        delivery.queue = ["a@one.test", "b@two.test", "c@one.test"].map(copy_for).into();
+        let pam = QueueSender::Address("pam@partner.test".to_owned());
+        let alice = QueueSender::Account(account(1));
+        delivery.queue =
+            vec![from(pam.clone(), "a@one.test"), copy_for("b@two.test"), from(alice.clone(), "c@one.test")];
         delivery.queue[1].form = 1;
         delivery.forms.push(form("To-Two: 1\r\n"));
         let queued = store.deliver(delivery).await.unwrap().queued;
         let report = store.check().unwrap();
         assert_eq!((report.messages, report.findings), (2, vec![]));
-        let ids = |items: Vec<posthouse::store::QueueItem>| items.into_iter().map(|i| i.id).collect::<Vec<_>>();
-        let list = |list, after| store.queue(list, after, 10);
-        assert_eq!(ids(list(QueueList::All, None).await.unwrap()), queued);
-        assert_eq!(ids(list(QueueList::All, Some(queued[0])).await.unwrap()), queued[1..]);
+        let all = async |list| ids(store.queue(list, None, 10).await.unwrap().items);
         let one = QueueList::Host("one.test".to_owned());
-        assert_eq!(ids(list(one.clone(), None).await.unwrap()), [queued[0], queued[2]]);
-        assert_eq!(ids(list(one, Some(queued[0])).await.unwrap()), [queued[2]]);
-        assert_eq!(list(QueueList::Local, None).await.unwrap(), []);
+        for (list, found) in [
+            (QueueList::All, &queued[..]),
+            (one.clone(), &[queued[0], queued[2]]),
+            (QueueList::Host("one.tes".to_owned()), &[]),
+            (QueueList::Local, &[]),
+            (QueueList::Sender(pam), &queued[..1]),
+            (QueueList::Sender(alice), &queued[2..]),
+            (QueueList::Sender(QueueSender::Nobody), &[]),
+        ] {
+            assert_eq!(all(list.clone()).await, found, "{list:?}");
+        }
+        for list in [QueueList::All, one] {
+            let whole = all(list.clone()).await;
+            let (mut found, mut from) = (Vec::new(), None);
+            loop {
+                let page = store.queue(list.clone(), from, 1).await.unwrap();
+                found.extend(ids(page.items));
+                from = page.next;
+                if from.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, whole, "{list:?}");
+        }
         let item = store.queue_item(queued[1]).await.unwrap();
-        assert_eq!((item.kind, item.attempts), (QueueKind::Remote(address("b@two.test")), 0));
-
-        let later = Timestamp::from_millis(clock.now().millis() + 1000);
-        store.queue_reschedule(queued[0], later, "busy".to_owned()).await.unwrap();
-        assert_eq!(ids(store.queue_due(clock.now(), 10).await.unwrap()), queued[1..]);
-        assert_eq!(ids(store.queue_due(later, 10).await.unwrap()), [queued[1], queued[2], queued[0]]);
-        let item = store.queue_item(queued[0]).await.unwrap();
-        assert_eq!((item.attempts, item.note.as_str(), item.due), (1, "busy", later));
+        assert_eq!(item.kind, QueueKind::Remote(Remote::new(address("b@two.test"), QueueSender::Nobody)));
+        assert_eq!((item.attempts, item.lane()), (0, Lane::Ordinary));
 
         for id in &queued {
             assert_eq!(store.check().unwrap().findings, []);
-            store.queue_remove(*id).await.unwrap();
+            let item = store.queue_item(*id).await.unwrap();
+            store.queue_settle(settlement(&item, Fate::Ends)).await.unwrap();
         }
-        assert_eq!(store.queue_remove(queued[0]).await, Err(Error::NotFound));
-        for _ in 0..2 {
-            clock.pass(Duration::from_secs(1));
-            store.sweep(Duration::ZERO).await.unwrap();
+        assert_eq!(store.queue_item(queued[0]).await, Err(Error::NotFound));
+        store.sweep(Duration::ZERO).await.unwrap();
+        assert_eq!(store.queue(QueueList::All, None, 10).await.unwrap(), QueuePage::default());
+    }
+}
+
+fn settlement(item: &QueueItem, fate: Fate) -> Settlement {
+    let (transaction, blob) = (item.transaction, item.blob);
+    Settlement { transaction, blob, items: vec![(item.id, fate)], tell: Vec::new(), event: None }
+}
+
+#[tokio::test]
+async fn a_lane_gives_what_is_due_and_tells_of_what_comes() {
+    for bench in Bench::all() {
+        let clock = Arc::new(Moving::default());
+        let store = bench.store_at(clock.clone()).await;
+        let mut delivery = traced(&store, b"content", vec![]).await;
+        let mut bulk = copy_for("d@one.test");
+        bulk.remote.is_bulk = true;
+        delivery.queue = vec![copy_for("a@one.test"), copy_for("b@two.test"), copy_for("c@one.test"), bulk];
+        let queued = store.deliver(delivery).await.unwrap().queued;
+        let now = clock.now();
+        let later = Timestamp::from_millis(now.millis() + 1000);
+        let due =
+            async |host, lane, until| ids(store.queue_due(host, lane, (start(), until), 10, |_| false).await.unwrap());
+        assert_eq!(due("one.test", Lane::Ordinary, now).await, [queued[0], queued[2]]);
+        assert_eq!(due("one.test", Lane::Bulk, now).await, [queued[3]]);
+        let first = queued[0];
+        let rest = store.queue_due("one.test", Lane::Ordinary, (start(), now), 1, move |id| id == first).await.unwrap();
+        assert_eq!(ids(rest), [queued[2]]);
+
+        let mut news = store.queue_arrivals().await.arrivals;
+        news.sort_by_key(|arrival| (arrival.host.clone(), arrival.lane));
+        let arrival = |host: &str, lane, due| Arrival { host: host.to_owned(), lane, due };
+        let (ordinary, bulk) = (Lane::Ordinary, Lane::Bulk);
+        assert_eq!(
+            news,
+            [arrival("one.test", ordinary, now), arrival("one.test", bulk, now), arrival("two.test", ordinary, now)]
+        );
+
+        let item = store.queue_item(first).await.unwrap();
+        let waits = Fate::Waits { due: later, last: attempt(now), is_announced: true };
+        store.queue_settle(settlement(&item, waits)).await.unwrap();
+        assert_eq!(store.queue_arrivals().await.arrivals, [arrival("one.test", ordinary, later)]);
+        assert_eq!(due("one.test", Lane::Ordinary, now).await, [queued[2]]);
+        assert_eq!(due("one.test", Lane::Ordinary, later).await, [queued[2], first]);
+        assert_eq!(store.queue_next("one.test", Lane::Ordinary, later).await, Ok(Some(later)));
+        let item = store.queue_item(first).await.unwrap();
+        assert_eq!((item.attempts, item.due, item.is_announced, item.last), (1, later, true, Some(attempt(now))));
+        let destinations = store.queue_destinations(None, 10).await.unwrap();
+        let one = DestinationDue { host: "one.test".to_owned(), ordinary: Some(now), bulk: Some(now) };
+        let two = DestinationDue { host: "two.test".to_owned(), ordinary: Some(now), bulk: None };
+        assert_eq!(destinations, [one, two.clone()]);
+        assert_eq!(store.queue_destinations(Some("one.test".to_owned()), 10).await.unwrap(), [two]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_waits_until_it_is_released() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let mut delivery = traced(&store, b"content", vec![]).await;
+        delivery.queue = vec![copy_for("a@one.test"), copy_for("b@one.test")];
+        let queued = store.deliver(delivery).await.unwrap().queued;
+        let now = Fixed.now();
+        let change = async |change| store.queue_change(queued.clone(), change).await.unwrap();
+        let due =
+            async || store.queue_due("one.test", Lane::Ordinary, (start(), now), 10, |_| false).await.unwrap().len();
+        assert_eq!(store.queue_change(vec![queued[0]], QueueChange::Hold(HeldBy::Administrator)).await, Ok(1));
+        assert_eq!((change(QueueChange::Hold(HeldBy::Abuse)).await, due().await), (1, 0));
+        assert_eq!((change(QueueChange::Retry).await, due().await), (0, 0));
+        let count = DestinationCount { host: "one.test".to_owned(), waiting: 0, held: 2, oldest: now, due: None };
+        assert_eq!(store.queue_counts(None, 10).await.unwrap(), [count]);
+        assert_eq!(store.queue(QueueList::Host("one.test".to_owned()), None, 10).await.unwrap().items.len(), 2);
+        assert_eq!((change(QueueChange::Release(Some(HeldBy::Abuse))).await, due().await), (1, 1));
+        // An attempt that was under way ends; the item stays held.
+        let item = store.queue_item(queued[0]).await.unwrap();
+        let waits = Fate::Waits { due: now, last: attempt(now), is_announced: false };
+        store.queue_settle(settlement(&item, waits)).await.unwrap();
+        assert_eq!(due().await, 1);
+        assert_eq!((change(QueueChange::Release(None)).await, due().await), (1, 2));
+        assert_eq!(store.check().unwrap().findings, []);
+    }
+}
+
+/// The rows as earlier versions wrote them.
+#[tokio::test]
+async fn places_of_earlier_versions_are_moved() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let mut delivery = traced(&store, b"content", vec![]).await;
+        delivery.queue = vec![copy_for("a@one.test")];
+        let id = store.deliver(delivery).await.unwrap().queued[0];
+        let due = Fixed.now().millis().to_be_bytes();
+        let of = |parts: &[&[u8]]| parts.concat();
+        let old = [of(&[b"t", &due, id.octets()]), of(&[b"d", b"one.test", &[0], id.octets()])];
+        let new = of(&[b"n", b"one.test", &[0, 0], &due, id.octets()]);
+        let mut writes: Vec<Write> = old.iter().map(|key| Write::put(Keyspace::Queue, key.clone(), vec![])).collect();
+        writes.push(Write::delete(Keyspace::Queue, new));
+        let moved =
+            Transaction { reads: vec![], writes, decide: Box::new(|_| Ok(vec![])), durability: Durability::Synced };
+        bench.engine.submit(moved).await.unwrap().unwrap();
+        assert_eq!(store.queue_destinations(None, 10).await.unwrap(), []);
+        drop(store);
+        let store = bench.store().await;
+        assert_eq!(store.queue_destinations(None, 10).await.unwrap().len(), 1);
+        let items = store.queue_due("one.test", Lane::Ordinary, (start(), Fixed.now()), 10, |_| false).await.unwrap();
+        assert_eq!(ids(items), [id]);
+        for key in old {
+            assert_eq!(bench.engine.snapshot().get(Keyspace::Queue, &key), Ok(None));
         }
-        let report = store.check().unwrap();
-        assert_eq!((report.messages, report.findings), (0, vec![]));
-        assert_eq!(store.queue_due(later, 10).await.unwrap(), []);
     }
 }
 
@@ -79,7 +217,7 @@ async fn an_account_without_room_gets_its_message_when_it_has_room() {
             clean(&store);
         }
         assert_eq!(state().await, DeliveryState::Delivered);
-        assert_eq!(store.queue(QueueList::All, None, 10).await.unwrap(), []);
+        assert_eq!(store.queue(QueueList::All, None, 10).await.unwrap().items, []);
     }
 }
 
@@ -100,8 +238,8 @@ async fn after_five_days_a_full_account_is_given_up() {
             assert_eq!(given_up.len(), 1, "until somebody has been told");
             clean(&store);
         }
-        let item = store.queue(QueueList::Local, None, 10).await.unwrap().remove(0);
-        store.queue_remove(item.id).await.unwrap();
+        let item = store.queue(QueueList::Local, None, 10).await.unwrap().items.remove(0);
+        store.give_up_full(item.id, vec![]).await.unwrap();
         clean(&store);
         for (number, wanted) in [(1, DeliveryState::Failed), (2, DeliveryState::Gone)] {
             let row = store.delivery(account(number), id, Origin::Ordinary).await.unwrap().unwrap();

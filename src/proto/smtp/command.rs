@@ -1,8 +1,8 @@
 //! One command line to one value (RFC 5321 §4.1.1).
 
-use super::parameter::{self, Body, Notify, Ret};
+use super::parameter::{self, Body};
 use super::path;
-use crate::mail::{ForwardPath, ReversePath};
+use crate::mail::{ForwardPath, Notify, Ret, ReversePath};
 
 /// How exactly a client must keep to the grammar of paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// ENVID (RFC 3461 §4.4), decoded from xtext.
     pub envid: Option<Box<str>>,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub requires_tls: bool,
 }
 
 /// RCPT TO and its parameters.
@@ -256,6 +258,7 @@ fn mail(argument: &[u8], syntax: Syntax) -> Result<Mail, CommandError> {
         smtputf8: false,
         ret: None,
         envid: None,
+        requires_tls: false,
     };
     parameter::mail(parameters, &mut mail)?;
     if !path.is_ascii() && !mail.smtputf8 {
@@ -333,6 +336,7 @@ mod tests {
             smtputf8: false,
             ret: None,
             envid: None,
+            requires_tls: false,
         }
     }
 

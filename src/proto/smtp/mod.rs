@@ -12,8 +12,9 @@ mod path;
 mod reply;
 mod xclient;
 
+pub use crate::mail::{Notify, Ret};
 pub use command::{Command, CommandError, Mail, Rcpt, Syntax};
 pub use content::{ChunkChecker, DataDecoder, Decoded, Defect};
-pub use parameter::{Body, Notify, Ret, original_recipient};
+pub use parameter::{Body, original_recipient};
 pub use reply::Reply;
 pub use xclient::XClient;

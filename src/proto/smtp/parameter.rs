@@ -1,8 +1,9 @@
-//! Parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954 §5), and RET,
-//! ENVID, NOTIFY, ORCPT of DSN (RFC 3461 §4).
+//! Parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954 §5),
+//! REQUIRETLS (RFC 8689 §2), and RET, ENVID, NOTIFY, ORCPT of DSN (RFC 3461 §4).
 
 use super::command::{CommandError, Mail, Rcpt};
 use super::path;
+use crate::mail::{Notify, Ret};
 
 /// What BODY declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,33 +12,6 @@ pub enum Body {
     SevenBit,
     /// `8BITMIME`
     EightBitMime,
-}
-
-/// How much of the message a failure report returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ret {
-    /// `FULL`
-    Full,
-    /// `HDRS`
-    Headers,
-}
-
-/// What the sender wants to be told of; nothing at all is `NEVER`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notify {
-    /// `SUCCESS`
-    pub success: bool,
-    /// `FAILURE`
-    pub failure: bool,
-    /// `DELAY`
-    pub delay: bool,
-}
-
-impl Notify {
-    /// `NOTIFY=NEVER`
-    pub fn is_never(self) -> bool {
-        self == Self::default()
-    }
 }
 
 /// Reads the parameters of MAIL.
@@ -53,6 +27,7 @@ pub(super) fn mail(parameters: &[u8], mail: &mut Mail) -> Result<(), CommandErro
             (Keyword::Ret, Some(value)) if value.eq_ignore_ascii_case(b"HDRS") => mail.ret = Some(Ret::Headers),
             (Keyword::Envid, Some(value)) => mail.envid = Some(envid(value)?),
             (Keyword::Auth, Some(value)) => auth(value)?,
+            (Keyword::RequireTls, None) => mail.requires_tls = true,
             (Keyword::Notify | Keyword::Orcpt, _) => return Err(CommandError::UnknownParameter),
             _ => return Err(CommandError::Parameter),
         }
@@ -93,11 +68,12 @@ enum Keyword {
     Auth,
     Notify,
     Orcpt,
+    RequireTls,
 }
 
 /// Which keywords have come already.
 #[derive(Default)]
-struct Seen(u8);
+struct Seen(u16);
 
 impl Seen {
     fn keyword(&mut self, keyword: &[u8]) -> Result<Keyword, CommandError> {
@@ -114,7 +90,7 @@ impl Seen {
     }
 }
 
-const KEYWORDS: [(&[u8], Keyword); 8] = [
+const KEYWORDS: [(&[u8], Keyword); 9] = [
     (b"SIZE", Keyword::Size),
     (b"BODY", Keyword::Body),
     (b"SMTPUTF8", Keyword::Smtputf8),
@@ -123,6 +99,7 @@ const KEYWORDS: [(&[u8], Keyword); 8] = [
     (b"AUTH", Keyword::Auth),
     (b"NOTIFY", Keyword::Notify),
     (b"ORCPT", Keyword::Orcpt),
+    (b"REQUIRETLS", Keyword::RequireTls),
 ];
 
 type Parameter<'a> = (Result<&'a [u8], CommandError>, Option<&'a [u8]>);

@@ -107,8 +107,22 @@ pub struct QueueItemView {
     pub due: String,
     /// How often it has been tried.
     pub attempts: u32,
-    /// What came of the last attempt.
+    /// `waiting`, or `held` by an administrator or because the account that sent it may be abused.
+    pub state: String,
+    /// Whose doing it is that it is held: `administrator` or `abuse`.
+    pub held_by: Option<String>,
+    /// One of many copies, which let others go first.
+    pub bulk: bool,
+    /// What came of the last attempt: the remote host's reply as it came, or what stopped us.
     pub note: String,
+    /// The status of that (RFC 3463).
+    pub status: Option<String>,
+    /// When that was.
+    pub tried: Option<String>,
+    /// The host that was spoken to.
+    pub tried_host: Option<String>,
+    /// How the session was secured.
+    pub tls: Option<String>,
 }
 
 /// A message that waits, or waited, for a decision.

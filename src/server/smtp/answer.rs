@@ -25,6 +25,10 @@ pub(super) fn ehlo(services: &Services, port: Port, tls: Option<&TlsInfo>, offer
         "{}\nPIPELINING\nSIZE {size}\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN\nLIMITS RCPTMAX={recipients}",
         services.hostname
     );
+    if tls.is_some() {
+        // RFC 8689 §2: only there can it be asked for.
+        text.push_str("\nREQUIRETLS");
+    }
     if offers_starttls(services, port, tls) {
         text.push_str("\nSTARTTLS");
     }

@@ -4,7 +4,7 @@ use super::session::Session;
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
 use super::{Role, answer, question, refusal};
-use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, evidence};
+use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
 use crate::emailauth::DkimInput;
 use crate::mail::{ForwardPath, ReversePath, Timestamp};
 use crate::policy::gateway::{self, Client};
@@ -166,7 +166,11 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
         auth: &auth,
         now,
         origin: &origin,
-        envelope_id: transaction.envelope_id.as_deref(),
+        wishes: Wishes {
+            envelope_id: transaction.envelope_id.as_deref(),
+            ret: transaction.ret,
+            requires_tls: transaction.requires_tls,
+        },
     };
     let desk = services.desk();
     let (id, size) = (incoming.id(), incoming.size());

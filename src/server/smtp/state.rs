@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::login::Login;
-use crate::mail::ForwardPath;
+use crate::mail::{ForwardPath, Ret};
 use crate::policy::gateway::Client;
 use crate::policy::recipient::Standing;
 use crate::policy::sender::Sender;
@@ -59,6 +59,10 @@ pub(super) struct Transaction {
     pub declared_size: Option<u64>,
     /// ENVID= (RFC 3461 §4.4), decoded.
     pub envelope_id: Option<Box<str>>,
+    /// RET.
+    pub ret: Option<Ret>,
+    /// REQUIRETLS.
+    pub requires_tls: bool,
     /// RCPT TO, as accepted.
     pub recipients: Vec<Recipient>,
     /// RCPT named a one-time address: then the message is an answer, and there are no recipients.

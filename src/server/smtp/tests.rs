@@ -495,7 +495,7 @@ async fn what_leaves_is_the_form_that_its_recipient_is_to_have() {
     client.expect("250 2.0.0 Accepted ").await;
 
     let store = &world.services.store;
-    let items = store.queue(QueueList::All, None, 10).await.unwrap();
+    let items = store.queue(QueueList::All, None, 10).await.unwrap().items;
     let blob = items.first().unwrap().blob;
     let read = store.read(move |reader| {
         let message = reader.message(blob)?;

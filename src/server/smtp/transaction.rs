@@ -13,13 +13,17 @@ use crate::policy::reverse_path::Submitter;
 use crate::policy::sender::{Origin, Sender};
 use crate::policy::{Verdict, ownership};
 use crate::proto::authres::SpfResult;
-use crate::proto::smtp::{Mail, Rcpt, Reply, original_recipient};
+use crate::proto::smtp::{CommandError, Mail, Rcpt, Reply, original_recipient};
 use crate::routing::{self, Addressed, Resolution};
 use crate::server::Services;
 use crate::store::StateKey;
 
 /// MAIL: may a transaction start? It keeps the directory as it is now to its end.
 pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, Reply) {
+    // RFC 8689 §2: it is offered, and asked for, within TLS only.
+    if mail.requires_tls && session.connection.tls().is_none() {
+        return (State::Greeted(greeted), refusal::command(CommandError::UnknownParameter));
+    }
     // Gather.
     let directory = session.services.directory.current();
     let account = greeted.login.as_ref().map(|login| login.account.id);
@@ -52,6 +56,8 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         smtputf8: mail.smtputf8,
         declared_size: mail.size,
         envelope_id: mail.envid,
+        ret: mail.ret,
+        requires_tls: mail.requires_tls,
         recipients: Vec::new(),
         answer: None,
     };

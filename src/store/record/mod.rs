@@ -297,11 +297,12 @@ mod tests {
 
     use super::*;
     use crate::mail::{
-        AccountId, Address, GroupId, HoldId, Keyword, MailboxName, ModSeq, OrganisationId, QueueId, ReversePath,
-        Timestamp,
+        AccountId, Address, EnhancedCode, GroupId, HoldId, Keyword, MailboxName, ModSeq, Notify, OrganisationId,
+        QueueId, Ret, ReversePath, Timestamp,
     };
     use crate::store::{
-        Decision, FollowUp, FollowUpKey, Held, HoldKind, HoldState, QueueItem, QueueKind, RuleSetId, Target,
+        Decision, FollowUp, FollowUpKey, Held, HeldBy, HoldKind, HoldState, LastAttempt, QueueItem, QueueKind,
+        QueueSender, Remote, RuleSetId, Target,
     };
 
     fn keywords() -> impl Strategy<Value = Vec<Keyword>> {
@@ -446,25 +447,55 @@ mod tests {
     fn queue_items_round_trip() {
         let (account, mailbox) = (AccountId::new(3).unwrap(), MailboxId::INBOX);
         let recipient = Address::parse("\"a b\"@far.test").unwrap();
-        for kind in [
-            QueueKind::Remote(recipient.clone()),
-            QueueKind::Full(Target { quota: Some(9), ..Target::new(account, mailbox, Flags::default()) }),
-        ] {
-            for reverse_path in [ReversePath::Null, ReversePath::Address(recipient.clone())] {
+        let plain = Remote::new(recipient.clone(), QueueSender::Nobody);
+        let rich = Remote {
+            sender: QueueSender::Address("pam@partner.test".to_owned()),
+            is_bulk: true,
+            notify: Some(Notify { success: true, failure: false, delay: true }),
+            original: Some("rfc822;a b@far.test".to_owned()),
+            envelope_id: Some("id".to_owned()),
+            ret: Some(Ret::Headers),
+            requires_tls: true,
+            ..plain.clone()
+        };
+        let last = LastAttempt {
+            at: Timestamp::from_millis(4),
+            status: EnhancedCode::new(4, 7, 500),
+            text: "451 busy\nreally".to_owned(),
+            is_reply: true,
+            host: Some("mx.far.test".to_owned()),
+            tls: None,
+        };
+        let full = QueueKind::Full(Target { quota: Some(9), ..Target::new(account, mailbox, Flags::default()) });
+        let never = Remote { notify: Some(Notify::default()), sender: QueueSender::Account(account), ..plain.clone() };
+        for kind in [QueueKind::Remote(plain), QueueKind::Remote(rich), QueueKind::Remote(never), full] {
+            for (held, last) in [(None, None), (Some(HeldBy::Abuse), Some(last.clone()))] {
                 let item = QueueItem {
                     id: QueueId::from_octets([3; 12]),
                     blob: BlobId::from_octets([1; 12]),
                     transaction: BlobId::from_octets([2; 12]),
                     kind: kind.clone(),
-                    reverse_path,
+                    reverse_path: ReversePath::Address(recipient.clone()),
                     created: Timestamp::from_millis(5),
                     due: Timestamp::from_millis(6),
                     attempts: 7,
-                    note: "busy".to_owned(),
+                    is_announced: held.is_some(),
+                    held,
+                    last,
                 };
                 assert_eq!(decode_queue_item(item.id, &encode_queue_item(&item)), Ok(item));
             }
         }
+    }
+
+    /// As version 1 wrote it.
+    #[test]
+    fn an_old_queue_item_is_read() {
+        let octets = [&[1][..], &[9; 12], &[8; 12], b"r\x0aa@far.test\0", &[10, 12, 7], b"\x04busy"].concat();
+        let item = decode_queue_item(QueueId::from_octets([3; 12]), &octets).unwrap();
+        let recipient = Address::parse("a@far.test").unwrap();
+        assert_eq!(item.kind, QueueKind::Remote(Remote::new(recipient, QueueSender::Nobody)));
+        assert_eq!((item.created.millis(), item.due.millis(), item.attempts, item.last), (5, 6, 7, None));
     }
 
     #[test]

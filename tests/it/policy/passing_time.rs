@@ -47,7 +47,7 @@ fn reports(inside: &Inside, user: &str, id: &str) -> Vec<String> {
 }
 
 fn queue(inside: &Inside) -> Vec<QueueItem> {
-    inside.run(inside.services.store.queue(QueueList::All, None, 100)).expect("the queue")
+    inside.run(inside.services.store.queue(QueueList::All, None, 100)).expect("the queue").items
 }
 
 /// A group of these, which anyone may write to, and ivy with little room.
@@ -173,7 +173,8 @@ fn vacations_answer_two_hundred_times_a_day() {
         let text = message(&sender, "alice@corp.test", "r29", 1);
         assert_eq!(smtp.send(&sender, &["alice@corp.test"], &text).code, 250, "R29: {n}");
     }
-    let replies = || inside.run(inside.services.store.queue(QueueList::All, None, 1000)).expect("the queue").len();
+    let replies =
+        || inside.run(inside.services.store.queue(QueueList::All, None, 1000)).expect("the queue").items.len();
     assert_eq!(replies(), 200, "R29");
 }
 

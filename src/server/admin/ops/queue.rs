@@ -1,26 +1,28 @@
 //! What has still to be delivered.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::super::error::OpError;
 use super::super::report::QueueItemView;
 use super::super::view::{Page, rfc3339};
 use super::{Admin, account_name};
 use crate::directory::Directory;
 use crate::mail::{Host, QueueId, ReversePath};
-use crate::store::{QueueItem, QueueKind, QueueList};
+use crate::store::{HeldBy, QueueItem, QueueKind, QueueList};
 
 impl Admin {
-    /// Items in the order in which they were queued, from the one after `after`: all, those for a host, or those for
-    /// accounts here.
+    /// Items of a list, from where an earlier page has ended.
     pub async fn queue(
         &self,
         list: QueueList,
-        after: Option<QueueId>,
+        after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Page<QueueItemView, String>, OpError> {
-        let items = self.services.store.queue(list, after, limit).await?;
-        let next = items.last().filter(|_| items.len() >= limit).map(|item| item.id.to_string());
+        let page = self.services.store.queue(list, after, limit).await?;
         let directory = self.services.directory.current();
-        Ok(Page { items: items.iter().map(|item| view(&directory, item)).collect(), next })
+        let next = page.next.map(|place| URL_SAFE_NO_PAD.encode(place));
+        Ok(Page { items: page.items.iter().map(|item| view(&directory, item)).collect(), next })
     }
 
     /// One item.
@@ -37,9 +39,10 @@ pub fn queue_of(host: &Host) -> QueueList {
 
 fn view(directory: &Directory, item: &QueueItem) -> QueueItemView {
     let (kind, recipient) = match &item.kind {
-        QueueKind::Remote(address) => ("remote", address.to_string()),
+        QueueKind::Remote(remote) => ("remote", remote.recipient.to_string()),
         QueueKind::Full(target) => ("full", account_name(directory, target.account)),
     };
+    let last = item.last.as_ref();
     QueueItemView {
         id: item.id.to_string(),
         message: item.transaction.to_string(),
@@ -53,6 +56,16 @@ fn view(directory: &Directory, item: &QueueItem) -> QueueItemView {
         created: rfc3339(item.created),
         due: rfc3339(item.due),
         attempts: item.attempts,
-        note: item.note.clone(),
+        state: if item.held.is_some() { "held" } else { "waiting" }.to_owned(),
+        held_by: item.held.map(|by| match by {
+            HeldBy::Administrator => "administrator".to_owned(),
+            HeldBy::Abuse => "abuse".to_owned(),
+        }),
+        bulk: matches!(&item.kind, QueueKind::Remote(remote) if remote.is_bulk),
+        note: last.map(|last| last.text.clone()).unwrap_or_default(),
+        status: last.map(|last| last.status.to_string()),
+        tried: last.map(|last| rfc3339(last.at)),
+        tried_host: last.and_then(|last| last.host.clone()),
+        tls: last.and_then(|last| last.tls.clone()),
     }
 }

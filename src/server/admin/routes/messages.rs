@@ -7,6 +7,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -124,7 +126,7 @@ async fn queue(
         (None, true) => QueueList::Local,
         (None, false) => QueueList::All,
     };
-    let after = query.after.map(|text| id_in("after", &text)).transpose()?;
+    let after = query.after.map(|text| place_in("after", &text)).transpose()?;
     Ok(Json(admin.queue(list, after, page_size(query.limit)).await?))
 }
 
@@ -248,6 +250,12 @@ fn moment_in(field: &'static str, text: &str) -> Result<Timestamp, OpError> {
 
 fn id_in<T: FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
     text.parse().map_err(|_| RequestError::Query(format!("{name} is not an id of this server")).into())
+}
+
+/// Where a page has ended, as it was given.
+fn place_in(name: &str, text: &str) -> Result<Vec<u8>, ApiError> {
+    let wrong = |_| RequestError::Query(format!("{name} is not what `next` of a page was"));
+    Ok(URL_SAFE_NO_PAD.decode(text).map_err(wrong)?)
 }
 
 fn page_size(limit: Option<usize>) -> usize {

@@ -10,7 +10,7 @@ use crate::policy::sender::Sender;
 use crate::proto::authres::AuthResults;
 use crate::server::Services;
 use crate::server::admin::spec::directory_from_toml;
-use crate::store::{Delivery, Form, HoldKind, NewHold, NewQueueItem, Target, TraceWrite};
+use crate::store::{Delivery, Form, HoldKind, NewHold, NewQueueItem, QueueSender, Remote, Target, TraceWrite};
 
 const ACME: &str = include_str!("../../../../../tests/fixtures/acme.toml");
 
@@ -44,8 +44,11 @@ async fn accepted(services: &Services) -> BlobId {
         message_id: Some("one@partner.test".to_owned()),
         recipients: vec!["g-mod@corp.test".to_owned()],
     });
-    delivery.queue =
-        vec![NewQueueItem { form: 0, reverse_path: ReversePath::Null, recipient: address("stranger@ext.test") }];
+    delivery.queue = vec![NewQueueItem {
+        form: 0,
+        reverse_path: ReversePath::Null,
+        remote: Remote::new(address("stranger@ext.test"), QueueSender::Nobody),
+    }];
     delivery.holds = vec![hold(HoldKind::Moderation, group), hold(HoldKind::Quarantine, group)];
     services.store.deliver(delivery).await.unwrap();
     id

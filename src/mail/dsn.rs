@@ -1,0 +1,28 @@
+//! What a sender wants to hear of its message (RFC 3461 §4).
+
+/// How much of the message a failure report returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ret {
+    /// `FULL`
+    Full,
+    /// `HDRS`
+    Headers,
+}
+
+/// What the sender wants to be told of; nothing at all is `NEVER`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `SUCCESS`
+    pub success: bool,
+    /// `FAILURE`
+    pub failure: bool,
+    /// `DELAY`
+    pub delay: bool,
+}
+
+impl Notify {
+    /// `NOTIFY=NEVER`
+    pub fn is_never(self) -> bool {
+        self == Self::default()
+    }
+}
