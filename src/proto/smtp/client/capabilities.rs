@@ -78,7 +78,8 @@ mod tests {
     fn read(lines: &[&str]) -> Capabilities {
         let mut octets = b"250-mx.example.test greets 8BITMIME\r\n".to_vec();
         for (n, line) in lines.iter().enumerate() {
-            octets.extend_from_slice(format!("250{}{line}\r\n", if n + 1 < lines.len() { '-' } else { ' ' }).as_bytes());
+            octets
+                .extend_from_slice(format!("250{}{line}\r\n", if n + 1 < lines.len() { '-' } else { ' ' }).as_bytes());
         }
         Capabilities::read(&ReplyReader::default().push(&octets).1.unwrap().unwrap())
     }
