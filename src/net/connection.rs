@@ -18,7 +18,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncBufRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 use super::limits::{Admission, LimitReached};
 
@@ -74,12 +74,12 @@ pub struct Connection {
 
 enum Stream {
     Plain(TcpStream),
-    // Boxed: a TLS stream is some 1.5 KiB, and sessions hold their connection by value across many awaits.
+    // Of either side. Boxed: a TLS stream is some 1.5 KiB, and sessions hold their connection by value across many awaits.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection {
-    /// From an accepted (or, in tests, connected) socket.
+    /// From an accepted or connected socket.
     pub fn plain(stream: TcpStream) -> io::Result<Self> {
         let peer = canonical(stream.peer_addr()?);
         let local = canonical(stream.local_addr()?);

@@ -1,4 +1,4 @@
-//! Server side TLS by rustls: certificate files, reload, and the handshake (RFC 8314, RFC 9325).
+//! TLS by rustls: the server's certificate files and their reload, and the handshake of either side (RFC 8314, RFC 9325).
 //!
 //! TLS 1.2 and 1.3, no client certificates. A reload replaces certificate and key together or not at all: if the new
 //! files cannot be used, the old pair stays in use and the error goes to the log.
@@ -17,11 +17,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ConnectionCommon, ProtocolVersion, ServerConfig};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Connection, ReadError, TlsInfo};
 
@@ -140,7 +140,7 @@ impl Tls {
             Ok(Ok(stream)) => stream,
         };
         let info = info(stream.get_ref().1);
-        Ok(Connection::with_tls(stream, info, addresses, admission))
+        Ok(Connection::with_tls(stream.into(), info, addresses, admission))
     }
 }
 
@@ -195,7 +195,33 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
     written.map_err(|cause| TlsError::Write { path: path.to_owned(), cause })
 }
 
-fn info(connection: &ServerConnection) -> TlsInfo {
+/// Runs the client's side of the handshake over a connection of ours, within `limit`; what `config` makes of the
+/// certificate decides. Buffered plaintext input must have been refused by the caller before (RFC 3207 §4.2); with such
+/// input the connection ends here. An error says what failed; a peer that closes or is silent is one in words.
+pub async fn connect(
+    connection: Connection,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    limit: Duration,
+) -> Result<Connection, rustls::Error> {
+    let failed = |text: &str| rustls::Error::General(text.to_owned());
+    let addresses = (connection.peer(), connection.local());
+    let stream = connection.into_plain().ok_or_else(|| failed("unexpected input before the handshake"))?;
+    // Boxed: the handshake's state is large and would stay part of every session's future.
+    let handshake = Box::pin(TlsConnector::from(config).connect(name, stream));
+    let stream = match timeout(limit, handshake).await {
+        Err(_) => return Err(failed("no answer in the handshake")),
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+            return Err(cause.cloned().unwrap_or_else(|| failed("connection closed in the handshake")));
+        }
+    };
+    let info = info(stream.get_ref().1);
+    Ok(Connection::with_tls(stream.into(), info, addresses, None))
+}
+
+fn info<Data>(connection: &ConnectionCommon<Data>) -> TlsInfo {
     let modern = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     // RFC 9266 §2: the label, a context that is present and empty, 32 octets.
     let exporter =
@@ -217,11 +243,9 @@ fn cipher_name(suite: rustls::CipherSuite) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use rustls::pki_types::ServerName;
-    use rustls::{ClientConfig, RootCertStore};
+    use rustls::RootCertStore;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio_rustls::TlsConnector;
     use tokio_rustls::client::TlsStream;
 
     use super::*;

@@ -1,8 +1,20 @@
 //! The way to other hosts: what is due for one destination goes over a session with one of its hosts, and what came of
 //! it is written down.
 //!
-//! [`destination`] says where to, [`security`] what the connection must prove, [`outcome`] how it ended.
+//! [`destination`] says where to, [`hosts`] which hosts are there, [`security`] what the connection must prove,
+//! [`outgoing`] what goes, [`outcome`] how it ended. A [`courier::Courier`] opens a [`session::Session`] with the next
+//! host that answers, and a session takes one message after the other.
 
+pub mod courier;
 pub mod destination;
+pub mod hosts;
 pub mod outcome;
+pub mod outgoing;
 pub mod security;
+pub mod session;
+
+mod content;
+mod link;
+mod login;
+mod opening;
+mod transaction;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::mail::EnhancedCode;
+use crate::proto::smtp::client::RemoteReply;
 
 /// How an attempt ended for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub enum End {
 pub enum Scope {
     /// The recipient, or the message: another message may fare otherwise.
     Message,
-    /// The session ended or never was one: another host of the destination may be tried.
+    /// The session ended or never was one: another host of the destination may be tried. With [`End::Failed`] this
+    /// host will never take it, and it has failed when no other is left.
     Host,
     /// The destination as a whole: no host of it can be found or used.
     Destination,
@@ -55,4 +57,56 @@ pub struct RemoteHost {
     pub name: String,
     /// Its address.
     pub address: IpAddr,
+}
+
+impl Outcome {
+    /// What stopped us, in our words. `subject` and `detail` are those of the enhanced code, whose class follows from
+    /// `end`.
+    pub fn ours(end: End, scope: Scope, (subject, detail): (u16, u16), text: impl Into<String>) -> Self {
+        let status = EnhancedCode::new(end.class(), subject, detail);
+        Self { end, scope, status, text: text.into(), is_reply: false, host: None, tls: None, passed_on: false }
+    }
+
+    /// What a host answered, where 2yz is the only way for it to take the message. A 3yz, which is an answer to
+    /// something else, defers.
+    pub fn of_reply(scope: Scope, reply: &RemoteReply) -> Self {
+        let (end, status) = match reply.class() {
+            2 => (End::Relayed, reply.status()),
+            5 => (End::Failed, reply.status()),
+            4 => (End::Deferred, reply.status()),
+            _ => (End::Deferred, EnhancedCode::new(4, 5, 0)),
+        };
+        Self { end, scope, status, text: reply.text(), is_reply: true, host: None, tls: None, passed_on: false }
+    }
+
+    /// The same, deferred whatever the reply says; `detail` goes into its code.
+    pub fn deferred(mut self, (subject, detail): (u16, u16)) -> Self {
+        self.end = End::Deferred;
+        self.status = EnhancedCode::new(4, subject, detail);
+        self
+    }
+
+    /// The same, after speaking to that host.
+    pub fn at(mut self, host: &RemoteHost, tls: Option<&str>) -> Self {
+        self.host = Some(host.clone());
+        self.tls = tls.map(str::to_owned);
+        self
+    }
+
+    /// The more telling of two when no host is left: what may be otherwise later, a reply, and what came first.
+    pub fn or_more_telling(self, other: Self) -> Self {
+        let weight = |outcome: &Self| (outcome.end == End::Deferred, outcome.is_reply, outcome.host.is_some());
+        if weight(&other) > weight(&self) { other } else { self }
+    }
+}
+
+impl End {
+    /// The class of the enhanced code that goes with it (RFC 3463 §2).
+    pub const fn class(self) -> u8 {
+        match self {
+            Self::Relayed => 2,
+            Self::Deferred => 4,
+            Self::Failed => 5,
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! - [`Received`] reads which host a relay took a message from.
 //! - [`SentDate`] reads and [`format_date`] writes the date of RFC 5322.
 //! - [`Needle`] and [`SearchText`] serve SEARCH.
+//! - [`Survey`] finds what transport a message needs.
 //! - [`compose`] writes the messages that this server makes.
 //! - [`inspect`] looks into a message for the conditions of mail rules.
 
@@ -29,6 +30,7 @@ mod scanner;
 mod search;
 mod section;
 mod structure;
+mod survey;
 mod wire;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use received::Received;
 pub use scanner::Scanner;
 pub use search::{Needle, SearchText};
 pub use section::Section;
+pub use survey::{HeaderText, Survey, Surveyed};
 
 /// What makes a form of a message: the same content for all, with another start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

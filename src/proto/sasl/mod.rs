@@ -1,16 +1,18 @@
-//! SASL, the server's side (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802,
+//! SASL (RFC 4422): PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802,
 //! RFC 7677; channel binding `tls-exporter`, RFC 9266).
 //!
 //! [`Negotiation`] takes the client's messages, decoded from base64, and says with each [`Step`] what is needed next:
 //! an answer to a challenge, the truth of a password, or the verifier of an account. It knows no accounts. It fails
-//! with [`Failure`] and is over then.
+//! with [`Failure`] and is over then. [`Login`] is the client's side.
 
+mod client;
 mod prep;
 mod scram;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use client::{ClientStep, Login, salted};
 pub use prep::saslprep;
 pub use scram::{Proof, Verifier};
 

@@ -144,7 +144,7 @@ impl Exchange {
     }
 }
 
-/// The client's side of one proof, for tests of whoever drives a negotiation.
+/// The client's side of one proof.
 #[derive(Debug)]
 pub struct Proof {
     /// `client-final-message`.

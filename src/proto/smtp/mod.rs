@@ -5,6 +5,8 @@
 //! [`DataDecoder`] takes away what dot-stuffing added and nothing else, and content that is not clean CRLF text is
 //! reported as a [`Defect`], for the message to be refused as a whole.
 
+pub mod client;
+
 mod command;
 mod content;
 mod parameter;
