@@ -15,6 +15,7 @@ pub mod record;
 pub mod release;
 mod reply;
 mod rule_set;
+pub mod sent;
 mod stored;
 mod success;
 mod undelivered;

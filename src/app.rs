@@ -22,6 +22,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{Certificate, Config, Listener, Protocol, TlsMode};
 use crate::delivery;
+use crate::delivery::remote::courier::{self, Courier, Timeouts};
+use crate::delivery::remote::hosts::Own;
+use crate::delivery::remote::security::Security;
+use crate::delivery::remote::worker::Relay;
 use crate::directory::{Directory, RecordError};
 use crate::emailauth::EmailAuth;
 use crate::login::{Authenticator, secret_file};
@@ -121,7 +125,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
         "ready"
     );
 
-    let background = background(&services);
+    let background = background(&config, &services)?;
     signals.until_stop(services.tls.as_ref()).await;
     tracing::info!("stopping");
     // Fails only if no session and no listener is left to be told.
@@ -334,7 +338,7 @@ async fn run_listener(
 }
 
 /// What runs beside the sessions; ends when the set is dropped.
-fn background(services: &Arc<Services>) -> JoinSet<()> {
+fn background(config: &Config, services: &Arc<Services>) -> Result<JoinSet<()>, StartError> {
     let mut tasks = JoinSet::new();
     let store = services.store.clone();
     tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
@@ -344,7 +348,28 @@ fn background(services: &Arc<Services>) -> JoinSet<()> {
         admin::ops::hold::decided(directory, Actor::Server, held, decision)
     };
     tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current(), audit));
-    tasks
+    tasks.spawn(relay(config, services)?.run());
+    Ok(tasks)
+}
+
+/// What brings mail to other hosts.
+fn relay(config: &Config, services: &Arc<Services>) -> Result<Relay, StartError> {
+    let smtp = config.listeners.iter().filter(|listener| listener.protocol == Protocol::Smtp);
+    let outbound = &config.outbound;
+    let courier = Courier {
+        dns: services.email_auth.dns().clone(),
+        security: Arc::new(Security::new().map_err(|error| StartError::System(io::Error::other(error)))?),
+        settings: courier::Settings {
+            hostname: config.hostname.clone(),
+            own: Own { names: vec![config.hostname.clone()], listeners: smtp.map(|listener| listener.bind).collect() },
+            port: outbound.port,
+            source: outbound.source,
+            may_be_loopback: outbound.may_be_loopback,
+            timeouts: Timeouts::default(),
+        },
+    };
+    let live = services.clone();
+    Ok(Relay::new(services.desk(), courier, outbound.settings.clone(), move || live.directory.current()))
 }
 
 /// Waits for listeners and sessions, which know of the stop; ends those that are left when the time is up.

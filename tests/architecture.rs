@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login"]),
     ("delivery", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
     ("server", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
-    ("config", &["mail", "net", "store", "server"]),
+    ("config", &["mail", "net", "store", "server", "delivery"]),
     ("telemetry", &["mail", "config"]),
     (
         "app",

@@ -60,7 +60,8 @@ pub fn of_undelivered(directory: &Directory, item: &QueueItem, target: &Target) 
     told.into_iter().map(dsn).collect()
 }
 
-fn managers(directory: &Directory, group: GroupId, named: &[AccountId]) -> Vec<Address> {
+/// Who hears of failures of a group's copies: its managers, or the domain admin.
+pub(super) fn managers(directory: &Directory, group: GroupId, named: &[AccountId]) -> Vec<Address> {
     let admin = directory.group_organisation(group).filter(|_| named.is_empty());
     let admin = admin.and_then(|organisation| directory.active_admin(organisation)).map(|admin| admin.id);
     let all = admin.into_iter().chain(named.iter().copied());

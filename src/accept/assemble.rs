@@ -21,7 +21,7 @@ use crate::proto::message::{Front, header};
 use crate::routing::rules::{self, Copy, Outcome};
 use crate::routing::{self, Addressed, Expansion, Folder, Local, Plan, Remote, Return, Via};
 use crate::store::{
-    self, HoldKind, NewHold, NewQueueItem, Origin, QueueSender, StateKey, Target, TraceWrite, WhenFull,
+    self, HoldKind, NewHold, NewQueueItem, Origin, QueueSender, Returns, StateKey, Target, TraceWrite, WhenFull,
 };
 
 /// What a commit writes of a letter beside its content.
@@ -148,7 +148,7 @@ impl Assembler<'_> {
         }
         self.parts.is_bulk = plan.remote.len() > ORDINARY;
         for remote in &plan.remote {
-            self.remote(remote).await?;
+            self.remote(remote, &plan).await?;
         }
         self.parts.plan = plan;
         Ok(())
@@ -177,21 +177,21 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    async fn remote(&mut self, remote: &Remote) -> Result<(), store::Error> {
+    async fn remote(&mut self, remote: &Remote, plan: &Plan) -> Result<(), store::Error> {
         let form = self.form_of(&remote.forwarded_by, remote.delivery);
         let reverse_path = match &remote.reverse_path {
             Return::Sender => self.letter.sender.reverse_path.clone(),
             Return::Rewritten(domain) => self.rewritten(domain).await?,
             Return::Managers(group) => self.managers(*group),
         };
-        let remote = self.queued(remote);
+        let remote = self.queued(remote, plan);
         self.parts.queue.push(NewQueueItem { form, reverse_path, remote });
         Ok(())
     }
 
     /// What goes with a copy that leaves. What the sender asked for goes with its own recipients: of members of a group
     /// and of where an account forwards to it knows nothing (RFC 3461 §5.2.7).
-    fn queued(&self, remote: &Remote) -> store::Remote {
+    fn queued(&self, remote: &Remote, plan: &Plan) -> store::Remote {
         let letter = self.letter;
         let sender = match (&letter.sender.origin, &letter.sender.reverse_path) {
             (sender::Origin::Authenticated { account, .. }, _) => QueueSender::Account(*account),
@@ -200,7 +200,19 @@ impl Assembler<'_> {
         };
         let requires_tls = letter.wishes.requires_tls;
         let is_bulk = self.parts.is_bulk;
-        let queued = store::Remote { is_bulk, requires_tls, ..store::Remote::new(remote.to.clone(), sender) };
+        let keeps = |account| plan.local.iter().any(|local| local.account == account);
+        let returns = match (&remote.reverse_path, remote.forwarded_by.last()) {
+            (Return::Managers(group), _) => Returns::Managers(*group),
+            // What is kept is not lost: the sender learns nothing of the forward (policy semantics §11.3).
+            (_, Some(&account)) => match &letter.sender.reverse_path {
+                ReversePath::Address(to) if !keeps(account) && letter.sender.is_answerable() => {
+                    Returns::Original(to.clone())
+                }
+                _ => Returns::Forwarder { account, keeps: keeps(account) },
+            },
+            (_, None) => Returns::Sender,
+        };
+        let queued = store::Remote { returns, is_bulk, requires_tls, ..store::Remote::new(remote.to.clone(), sender) };
         let is_own = remote.reverse_path == Return::Sender && remote.forwarded_by.is_empty();
         let given = |r: &&Recipient| matches!(&r.addressed, Addressed::External(to) if to.key() == remote.to.key());
         let Some(given) = letter.recipients.iter().find(given).filter(|_| is_own) else { return queued };

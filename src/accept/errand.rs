@@ -23,6 +23,8 @@ pub enum Errand {
     Report(Report),
     /// An automatic reply, if there is still to be one (policy semantics §12).
     Reply(Reply),
+    /// A delivery status notification of what came of attempts at other hosts.
+    Sent(Sent),
 }
 
 /// Tells that a message did not get to some.
@@ -34,6 +36,56 @@ pub struct Dsn {
     pub failed: Vec<Failed>,
     /// When it came.
     pub arrived: Timestamp,
+}
+
+/// Tells what came of attempts at other hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Who is told.
+    pub to: Address,
+    /// At most once a day, this account.
+    pub once_a_day: Option<AccountId>,
+    /// What has happened to all of these recipients.
+    pub what: What,
+    /// ENVID (RFC 3461 §4.4), decoded.
+    pub envelope_id: Option<String>,
+    /// RET=FULL.
+    pub is_full: bool,
+    /// When the message came.
+    pub arrived: Timestamp,
+    /// The recipients.
+    pub recipients: Vec<SentTo>,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// It is given up.
+    Failed,
+    /// It is tried again, until this time.
+    Delayed(Timestamp),
+    /// The host has it, and sends no notifications.
+    Relayed,
+}
+
+/// A recipient on another host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    /// Who.
+    pub recipient: Address,
+    /// ORCPT (RFC 3461 §4.2), decoded.
+    pub original: Option<String>,
+    /// Class, subject and detail (RFC 3463).
+    pub status: (u8, u16, u16),
+    /// The host's reply, or what stopped us.
+    pub text: String,
+    /// `text` is a reply.
+    pub is_reply: bool,
+    /// The host.
+    pub host: Option<String>,
+    /// When the last attempt was.
+    pub at: Timestamp,
 }
 
 /// Tells that a message got to some.
@@ -180,6 +232,7 @@ impl Errand {
             Errand::Approval(_) => "notice for an approver",
             Errand::Report(_) => "report for a monitor",
             Errand::Reply(_) => "automatic reply",
+            Errand::Sent(_) => "delivery status notification",
         }
     }
 }

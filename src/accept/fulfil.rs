@@ -2,17 +2,17 @@
 //! once. The task that accepted the message does it at once; what a crash or an error leaves, `delivery` takes up.
 
 use super::desk::Desk;
-use super::errand::{self, Errand, path};
+use super::errand::{self, Errand, SentTo, What, path};
 use super::generate::{self, Parcel};
 use super::record;
 use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
 use crate::directory::Directory;
-use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath, one_time};
+use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath, Timestamp, one_time};
 use crate::proto::message::compose::{
-    self, Action, Approval, Dsn, Failure, Reported, Stamp, approval_notice, dsn, monitor_report,
+    self, Action, Approval, Attempted, Dsn, Failure, Original, Reported, Stamp, approval_notice, dsn, monitor_report,
 };
-use crate::store::{self, DeliveryState, FollowUp, Origin, Reader};
+use crate::store::{self, DeliveryState, FollowUp, Origin, Reader, StateKey};
 
 /// What has become of an errand.
 enum Done {
@@ -76,6 +76,7 @@ async fn attempt(desk: &Desk, directory: &Directory, row: &FollowUp, errand: &Er
         Errand::Approval(errand) => job.approval(errand).await,
         Errand::Report(errand) => job.report(errand).await,
         Errand::Reply(errand) => job.reply(errand).await,
+        Errand::Sent(errand) => job.sent(errand).await,
     }
 }
 
@@ -120,10 +121,62 @@ impl Job<'_> {
                 envelope_id: None,
                 arrived: errand.arrived,
                 recipients: &reported,
-                original: original.header(),
+                original: Original::Header(original.header()),
+                trace: Some(&self.row.key.transaction.to_string()),
             })
         })
         .await
+    }
+
+    /// Tells what came of attempts at other hosts (RFC 3464).
+    async fn sent(&self, errand: &errand::Sent) -> Result<Done, store::Error> {
+        let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
+        let parcel = match errand.once_a_day {
+            None => parcel,
+            Some(account) => match self.daily(account).await? {
+                Some((unchanged, extra)) => parcel.with_state(unchanged, extra),
+                None => return Ok(Done::Needless),
+            },
+        };
+        let (action, until) = match errand.what {
+            What::Failed => (Action::Failed, None),
+            What::Delayed(until) => (Action::Delayed, Some(until)),
+            What::Relayed => (Action::Relayed, None),
+        };
+        let reported: Vec<_> = errand.recipients.iter().map(|to| reported(to, action, until)).collect();
+        // RFC 3461 §4.3: RET speaks of failures alone; and what is large is not sent around a second time.
+        let whole = if errand.is_full && action == Action::Failed { self.whole_if_small().await? } else { None };
+        let original = self.stored(stored::HEADER).await?;
+        self.post(parcel, |stamp| {
+            dsn(&Dsn {
+                stamp: *stamp,
+                to: &errand.to,
+                envelope_id: errand.envelope_id.as_deref(),
+                arrived: errand.arrived,
+                recipients: &reported,
+                original: whole.as_deref().map_or(Original::Header(original.header()), Original::Full),
+                trace: Some(&self.row.key.transaction.to_string()),
+            })
+        })
+        .await
+    }
+
+    async fn whole_if_small(&self) -> Result<Option<Vec<u8>>, store::Error> {
+        let blob = self.row.blob;
+        let size = self.desk.store.read(move |reader: &Reader<'_>| Ok(reader.message(blob)?.size())).await?;
+        if size > RETURNED { Ok(None) } else { self.whole().await.map(Some) }
+    }
+
+    /// What an account remembers when it is told of a failed forward now; `None` if it has been told today.
+    async fn daily(&self, account: AccountId) -> Result<Option<Memo>, store::Error> {
+        let key = StateKey::new(format!("forward-failed/{account}")).ok_or(store::Error::Limit)?;
+        let known = self.desk.store.state(key.clone()).await?;
+        let now = self.desk.clock.now().millis();
+        let last = known.as_deref().and_then(|octets| octets.try_into().ok()).map(i64::from_be_bytes);
+        if last.is_some_and(|last| now.saturating_sub(last) < DAY) {
+            return Ok(None);
+        }
+        Ok(Some((vec![(key.clone(), known)], vec![(key, now.to_be_bytes().to_vec())])))
     }
 
     /// Tells of those who have the message now; who had no room has not.
@@ -143,6 +196,7 @@ impl Job<'_> {
                 original_recipient: reached.original.as_deref(),
                 action,
                 failure: Failure::Other { status: EnhancedCode::new(2, 0, 0), text },
+                attempted: None,
             });
         }
         if reported.is_empty() {
@@ -158,7 +212,8 @@ impl Job<'_> {
                 envelope_id: errand.envelope_id.as_deref(),
                 arrived: errand.arrived,
                 recipients: &reported,
-                original: original.header(),
+                original: Original::Header(original.header()),
+                trace: Some(&self.row.key.transaction.to_string()),
             })
         })
         .await
@@ -257,6 +312,33 @@ impl Job<'_> {
     }
 }
 
+fn reported(to: &SentTo, action: Action, until: Option<Timestamp>) -> Reported<'_> {
+    let (class, subject, detail) = to.status;
+    let text = match (action, to.is_reply) {
+        (Action::Relayed, _) => "The host does not say whether it has delivered it.",
+        (_, true) => "The recipient's server did not take it.",
+        (_, false) => &to.text,
+    };
+    Reported {
+        recipient: &to.recipient,
+        original_recipient: to.original.as_deref(),
+        action,
+        failure: Failure::Other { status: EnhancedCode::new(class, subject, detail), text },
+        attempted: Some(Attempted {
+            host: to.host.as_deref(),
+            reply: to.is_reply.then_some(&to.text),
+            at: to.at,
+            until,
+        }),
+    }
+}
+
+/// State as it was read, and as it becomes.
+type Memo = (Vec<(StateKey, Option<Vec<u8>>)>, Vec<(StateKey, Vec<u8>)>);
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+/// Octets of an original that a report returns as a whole.
+const RETURNED: u64 = 1 << 20;
 /// Octets of an original that a notice attaches.
 const ATTACHED: u64 = 1 << 20;
 const GONE: Done = Done::Hopeless("the recipient is gone");

@@ -1,10 +1,11 @@
 //! From what was written to what is needed: defaults, paths, and what fits together.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{DnsTable, LimitsTable, ListenerTable, StoreTable, TimeoutsTable, TlsTable};
+use super::outbound;
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
 use crate::mail::Domain;
@@ -50,6 +51,28 @@ pub enum Problem {
     /// Both kinds of certificate.
     #[error("tls: self_signed = true and a certificate file exclude each other")]
     BothCertificates,
+    /// A route that cannot be.
+    #[error("outbound.route {number}: {key} = {value:?} cannot be; allowed: {allowed}")]
+    Route {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// Which key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What could have been.
+        allowed: &'static str,
+    },
+    /// A password that cannot be read.
+    #[error("outbound.route {number}: password_file {}: {why}", path.display())]
+    Password {
+        /// The route's place in the file, from 1.
+        number: usize,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A number out of range.
     #[error("{key}: must be {allowed}")]
     Range {
@@ -97,6 +120,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         tls_handshake: time("timeouts.tls_handshake", file.timeouts.tls_handshake, Duration::from_secs(30))?,
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
         dns: dns(file.dns)?,
+        outbound: outbound::check(file.outbound, folder)?,
         log: Log { format: file.log.format, level: file.log.level },
     })
 }
@@ -216,7 +240,7 @@ fn dns(table: DnsTable) -> Result<Resolvers, Problem> {
     Ok(Resolvers { servers: table.servers, timeout })
 }
 
-fn time(key: &'static str, written: Option<Time>, default: Duration) -> Result<Duration, Problem> {
+pub(super) fn time(key: &'static str, written: Option<Time>, default: Duration) -> Result<Duration, Problem> {
     match written {
         None => Ok(default),
         Some(Time(time)) if time >= Duration::from_millis(100) => Ok(time),

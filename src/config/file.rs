@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::outbound::OutboundTable;
 use super::quantity::{Size, Time};
 use crate::mail::Network;
 
@@ -34,6 +35,9 @@ pub struct File {
     /// The DNS.
     #[serde(default)]
     pub dns: DnsTable,
+    /// Mail to other hosts.
+    #[serde(default)]
+    pub outbound: OutboundTable,
     /// The log.
     #[serde(default)]
     pub log: LogTable,

@@ -5,10 +5,12 @@
 
 mod check;
 mod file;
+mod outbound;
 mod quantity;
 
 pub use check::Problem;
 pub use file::{File, LogFormat, LogLevel, Protocol, TlsMode};
+pub use outbound::Outbound;
 pub use quantity::{Size, Time};
 
 use std::io;
@@ -42,6 +44,8 @@ pub struct Config {
     pub shutdown: Duration,
     /// The DNS.
     pub dns: Resolvers,
+    /// Mail to other hosts.
+    pub outbound: Outbound,
     /// The log.
     pub log: Log,
 }

@@ -43,7 +43,7 @@ pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
 pub use queue::{
     Arrival, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, QueueArrivals,
-    QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Settlement,
+    QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Returns, Settlement,
 };
 pub use reader::{Changes, Message, Reader, Rest};
 pub use record::{DeliveryRow, DeliveryState, Usage};

@@ -7,6 +7,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use posthouse::delivery::remote::agenda::Places;
+use posthouse::delivery::remote::courier::{self, Courier, Timeouts};
+use posthouse::delivery::remote::destination::Source;
+use posthouse::delivery::remote::hosts::Own;
+use posthouse::delivery::remote::routes::Routes;
+use posthouse::delivery::remote::schedule::Patience;
+use posthouse::delivery::remote::security::Security;
+use posthouse::delivery::remote::worker::{self, Relay};
 use posthouse::delivery::rounds;
 use posthouse::directory::Directory;
 use posthouse::emailauth::EmailAuth;
@@ -20,7 +28,7 @@ use posthouse::server::{LiveDirectory, Services, SessionLimits, Shutdown, imap, 
 use posthouse::store::engine::Engine;
 use posthouse::store::engine::faulty::Faulty;
 use posthouse::store::engine::memory::Memory;
-use posthouse::store::{Decision, Held, Store};
+use posthouse::store::{Decision, Held, QueueItem, QueueList, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -93,6 +101,43 @@ impl Inside {
     pub fn apply(&self, toml: &str) {
         let applied = self.run(self.admin.apply(Actor::Server, toml.to_owned(), false));
         applied.unwrap_or_else(|error| panic!("apply: {error:?}\n{toml}"));
+    }
+
+    /// Starts to deliver to other hosts, which take mail at this port of the addresses that the DNS gives.
+    pub fn deliver_to(&self, port: u16) {
+        self.deliver_with(port, |_| {});
+    }
+
+    /// The same with other settings.
+    pub fn deliver_with(&self, port: u16, change: impl FnOnce(&mut worker::Settings)) {
+        let mut settings = worker::Settings {
+            places: Places { total: 100, per_destination: 8, rate: None },
+            patience: Patience::default(),
+            messages_per_session: 100,
+            routes: Routes::default(),
+        };
+        change(&mut settings);
+        let hostname = self.services.hostname.clone();
+        let courier = Courier {
+            dns: self.services.email_auth.dns().clone(),
+            security: Arc::new(Security::new().expect("TLS")),
+            settings: courier::Settings {
+                own: Own { names: vec![hostname.clone()], listeners: vec![self.smtp] },
+                hostname,
+                port,
+                source: Source::default(),
+                may_be_loopback: true,
+                timeouts: Timeouts::default(),
+            },
+        };
+        let live = self.services.clone();
+        let relay = Relay::new(self.services.desk(), courier, settings, move || live.directory.current());
+        self.runtime.spawn(relay.run());
+    }
+
+    /// What waits in the queue.
+    pub fn queue(&self) -> Vec<QueueItem> {
+        self.run(self.services.store.queue(QueueList::All, None, 1000)).expect("the queue").items
     }
 
     /// Runs a future to its end.

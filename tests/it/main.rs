@@ -16,6 +16,7 @@ mod hostile;
 mod imap;
 mod imap_dialogs;
 mod inside;
+mod outbound;
 mod policy;
 mod prng;
 mod scram;

@@ -5,13 +5,17 @@
 //! [`outgoing`] what goes, [`outcome`] how it ended. A [`courier::Courier`] opens a [`session::Session`] with the next
 //! host that answers, and a session takes one message after the other.
 
+pub mod agenda;
 pub mod courier;
 pub mod destination;
 pub mod hosts;
 pub mod outcome;
 pub mod outgoing;
+pub mod routes;
+pub mod schedule;
 pub mod security;
 pub mod session;
+pub mod worker;
 
 mod content;
 mod link;

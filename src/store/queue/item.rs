@@ -1,6 +1,6 @@
 //! What waits in the queue.
 
-use crate::mail::{AccountId, Address, BlobId, EnhancedCode, Notify, QueueId, Ret, ReversePath, Timestamp};
+use crate::mail::{AccountId, Address, BlobId, EnhancedCode, GroupId, Notify, QueueId, Ret, ReversePath, Timestamp};
 use crate::store::Target;
 
 /// A copy for another host, to be queued with a delivery.
@@ -21,6 +21,8 @@ pub struct Remote {
     pub recipient: Address,
     /// Whom the message is from, for those who ask for all of a sender's.
     pub sender: QueueSender,
+    /// Who is told if it cannot be delivered.
+    pub returns: Returns,
     /// It is one of many copies, which let others go first.
     pub is_bulk: bool,
     /// NOTIFY (RFC 3461 §4.1).
@@ -41,6 +43,7 @@ impl Remote {
         Self {
             recipient,
             sender,
+            returns: Returns::Sender,
             is_bulk: false,
             notify: None,
             original: None,
@@ -49,6 +52,24 @@ impl Remote {
             requires_tls: false,
         }
     }
+}
+
+/// Who is told if a copy cannot be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Its reverse-path.
+    Sender,
+    /// It is a forward of which no copy is kept: who sent the message (policy semantics §11.3).
+    Original(Address),
+    /// It is a forward: the account that forwards.
+    Forwarder {
+        /// The account.
+        account: AccountId,
+        /// It has a copy, and hears of failures once a day.
+        keeps: bool,
+    },
+    /// It is for a member of a group: the managers of that (policy semantics §6.5).
+    Managers(GroupId),
 }
 
 /// Whom a queued message is from.

@@ -11,7 +11,7 @@ mod migrate;
 mod news;
 mod settle;
 
-pub use item::{HeldBy, Lane, LastAttempt, NewQueueItem, QueueItem, QueueKind, QueueSender, Remote};
+pub use item::{HeldBy, Lane, LastAttempt, NewQueueItem, QueueItem, QueueKind, QueueSender, Remote, Returns};
 pub use list::{DestinationCount, DestinationDue, QueueList, QueuePage};
 pub use news::{Arrival, QueueArrivals};
 pub use settle::{Fate, QueueChange, Settlement};

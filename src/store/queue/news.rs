@@ -1,7 +1,7 @@
 //! What the worker hears of commits that queue something.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -15,6 +15,8 @@ use crate::store::Store;
 pub struct QueueArrivals {
     /// One for each destination and lane.
     pub arrivals: Vec<Arrival>,
+    /// Destinations that somebody wants tried, whether they could be reached lately or not.
+    pub wanted: HashSet<String>,
     /// There was more than could be kept: the destinations must be read again.
     pub is_incomplete: bool,
 }
@@ -39,10 +41,21 @@ pub(in crate::store) struct QueueNews {
 #[derive(Debug, Default)]
 struct Kept {
     due: HashMap<(String, Lane), Timestamp>,
+    wanted: HashSet<String>,
     is_incomplete: bool,
 }
 
 impl QueueNews {
+    /// Tells of items that somebody wants tried.
+    pub fn want<'a>(&self, items: impl IntoIterator<Item = &'a QueueItem>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for host in items.into_iter().filter_map(|item| item.kind.host()) {
+            if kept.wanted.len() < MOST {
+                kept.wanted.insert(host);
+            }
+        }
+    }
+
     /// Tells of items that are committed.
     pub fn tell<'a>(&self, items: impl IntoIterator<Item = &'a QueueItem>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +94,7 @@ impl Store {
             let kept = std::mem::take(&mut *news.kept.lock().unwrap_or_else(PoisonError::into_inner));
             if kept.is_incomplete || !kept.due.is_empty() {
                 let arrivals = kept.due.into_iter().map(|((host, lane), due)| Arrival { host, lane, due }).collect();
-                return QueueArrivals { arrivals, is_incomplete: kept.is_incomplete };
+                return QueueArrivals { arrivals, wanted: kept.wanted, is_incomplete: kept.is_incomplete };
             }
             news.woken.notified().await;
         }

@@ -130,6 +130,7 @@ impl Store {
                 Ok((writes, changed))
             })
             .await?;
+        self.inner.news.queue.want(&changed);
         self.inner.news.queue.tell(&changed);
         Ok(changed.len())
     }

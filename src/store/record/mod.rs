@@ -302,7 +302,7 @@ mod tests {
     };
     use crate::store::{
         Decision, FollowUp, FollowUpKey, Held, HeldBy, HoldKind, HoldState, LastAttempt, QueueItem, QueueKind,
-        QueueSender, Remote, RuleSetId, Target,
+        QueueSender, Remote, Returns, RuleSetId, Target,
     };
 
     fn keywords() -> impl Strategy<Value = Vec<Keyword>> {
@@ -450,6 +450,7 @@ mod tests {
         let plain = Remote::new(recipient.clone(), QueueSender::Nobody);
         let rich = Remote {
             sender: QueueSender::Address("pam@partner.test".to_owned()),
+            returns: Returns::Forwarder { account, keeps: true },
             is_bulk: true,
             notify: Some(Notify { success: true, failure: false, delay: true }),
             original: Some("rfc822;a b@far.test".to_owned()),
@@ -467,7 +468,13 @@ mod tests {
             tls: None,
         };
         let full = QueueKind::Full(Target { quota: Some(9), ..Target::new(account, mailbox, Flags::default()) });
-        let never = Remote { notify: Some(Notify::default()), sender: QueueSender::Account(account), ..plain.clone() };
+        let managers = Returns::Managers(GroupId::new(7).unwrap());
+        let never = Remote {
+            returns: managers,
+            notify: Some(Notify::default()),
+            sender: QueueSender::Account(account),
+            ..plain.clone()
+        };
         for kind in [QueueKind::Remote(plain), QueueKind::Remote(rich), QueueKind::Remote(never), full] {
             for (held, last) in [(None, None), (Some(HeldBy::Abuse), Some(last.clone()))] {
                 let item = QueueItem {

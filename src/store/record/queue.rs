@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::codec::{Decoder, Encoder};
-use crate::mail::{EnhancedCode, Notify, QueueId, Ret};
-use crate::store::{HeldBy, LastAttempt, QueueItem, QueueKind, QueueSender, Remote};
+use crate::mail::{EnhancedCode, GroupId, Notify, QueueId, Ret};
+use crate::store::{HeldBy, LastAttempt, QueueItem, QueueKind, QueueSender, Remote, Returns};
 
 /// The value.
 pub fn encode_queue_item(item: &QueueItem) -> Vec<u8> {
@@ -67,6 +67,21 @@ fn encode_remote(out: &mut Encoder, remote: &Remote) {
         Some(Ret::Headers) => 2 << 6,
     };
     out.octets.push(notify | u8::from(remote.is_bulk) << 4 | u8::from(remote.requires_tls) << 5 | ret);
+    match &remote.returns {
+        Returns::Sender => out.octets.push(0),
+        Returns::Original(address) => {
+            out.octets.push(3);
+            out.text(&address.to_string());
+        }
+        Returns::Forwarder { account, keeps } => {
+            out.octets.push(1 | u8::from(*keeps) << 7);
+            out.number(account.number().into());
+        }
+        Returns::Managers(group) => {
+            out.octets.push(2);
+            out.number(group.number().into());
+        }
+    }
     optional(out, remote.original.as_deref());
     optional(out, remote.envelope_id.as_deref());
 }
@@ -143,6 +158,15 @@ fn decode_remote(input: &mut Decoder<'_>) -> Result<Remote, Error> {
             0 => None,
             1 => Some(Ret::Full),
             2 => Some(Ret::Headers),
+            _ => return Err(Error::Corrupt),
+        },
+        returns: match input.octet()? {
+            0 => Returns::Sender,
+            3 => Returns::Original(input.address()?),
+            2 => Returns::Managers(GroupId::new(input.small()?).ok_or(Error::Corrupt)?),
+            forwarder if forwarder & 127 == 1 => {
+                Returns::Forwarder { account: input.account()?, keeps: forwarder & 128 != 0 }
+            }
             _ => return Err(Error::Corrupt),
         },
         original: decode_optional(input)?,

@@ -2,7 +2,7 @@
 //! §20). They go out with the null reverse-path, and only to answerable senders.
 
 use super::super::date::format_date;
-use super::{Stamp, headers_part, multipart, text_part};
+use super::{Stamp, headers_part, message_part, multipart, text_part};
 use crate::mail::{Address, EnhancedCode, Timestamp};
 
 /// What makes a notification.
@@ -18,8 +18,32 @@ pub struct Dsn<'a> {
     pub arrived: Timestamp,
     /// What happened, to each recipient that is reported.
     pub recipients: &'a [Reported<'a>],
-    /// The original; its header is returned.
-    pub original: &'a [u8],
+    /// The original; its header is returned, or all of it.
+    pub original: Original<'a>,
+    /// The id under which this server's trace knows the original.
+    pub trace: Option<&'a str>,
+}
+
+/// What is returned of the original.
+#[derive(Clone, Copy, Debug)]
+pub enum Original<'a> {
+    /// Its header.
+    Header(&'a [u8]),
+    /// All of it (RET=FULL, RFC 3461 §4.3).
+    Full(&'a [u8]),
+}
+
+/// What another host had to do with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempted<'a> {
+    /// The host, if one was reached.
+    pub host: Option<&'a str>,
+    /// Its reply.
+    pub reply: Option<&'a str>,
+    /// When that was.
+    pub at: Timestamp,
+    /// Until when it is tried.
+    pub until: Option<Timestamp>,
 }
 
 /// What happened to one recipient.
@@ -33,12 +57,14 @@ pub struct Reported<'a> {
     pub action: Action,
     /// Why.
     pub failure: Failure<'a>,
+    /// The last attempt, if another host had to do with it.
+    pub attempted: Option<Attempted<'a>>,
 }
 
 impl<'a> Reported<'a> {
     /// Not delivered, for this reason.
     pub fn failed(recipient: &'a Address, failure: Failure<'a>) -> Self {
-        Self { recipient, original_recipient: None, action: Action::Failed, failure }
+        Self { recipient, original_recipient: None, action: Action::Failed, failure, attempted: None }
     }
 }
 
@@ -148,7 +174,11 @@ impl Action {
 pub fn dsn(dsn: &Dsn<'_>) -> Vec<u8> {
     let worst = dsn.recipients.first().map_or(Action::Failed, |first| first.action);
     let header = dsn.stamp.system_header(dsn.to, worst.subject());
-    let parts = [text_part(&explanation(dsn)), status_part(dsn), headers_part(dsn.original)];
+    let returned = match dsn.original {
+        Original::Header(message) => headers_part(message),
+        Original::Full(message) => message_part(message),
+    };
+    let parts = [text_part(&explanation(dsn)), status_part(dsn), returned];
     multipart(header, &dsn.stamp, "report; report-type=delivery-status", &parts)
 }
 
@@ -159,8 +189,60 @@ fn explanation(dsn: &Dsn<'_>) -> String {
         let introduction = reported.action.introduction();
         let (recipient, why) = (reported.recipient, reported.failure.text());
         text.push_str(&format!("\n{introduction}\n\n    {recipient}\n\n{why}\n"));
+        if let Some(attempted) = reported.attempted {
+            text.push_str(&attempt(&attempted));
+        }
+        if matches!(reported.action, Action::Failed | Action::Delayed)
+            && let Some(meaning) = meaning(reported.failure.status())
+        {
+            text.push_str(&format!("\n{meaning}\n"));
+        }
+    }
+    if let Some(id) = dsn.trace {
+        text.push_str(&format!("\nThe administrators of this server find the message by its id: {id}\n"));
     }
     text
+}
+
+/// What the other host said.
+fn attempt(attempted: &Attempted<'_>) -> String {
+    let mut text = match (attempted.host, attempted.reply) {
+        (Some(host), Some(reply)) => {
+            let reply: Vec<String> = reply.lines().map(|line| format!("    {}", printable(line))).collect();
+            format!("\nThe host {host} said:\n\n{}\n", reply.join("\n"))
+        }
+        (Some(host), None) => format!("\nThe host was {host}.\n"),
+        (None, _) => String::new(),
+    };
+    if let Some(until) = attempted.until {
+        text.push_str(&format!("\nIt will be tried until {}.\n", format_date(until)));
+    }
+    text
+}
+
+/// What a status means for who sent the message (RFC 3463 §3), where that helps.
+fn meaning(status: EnhancedCode) -> Option<&'static str> {
+    let text = match status.subject_and_detail() {
+        (1, 1) => "There is no such mailbox. Check the address for typing errors.",
+        (1, 2) => "There is no such domain, or it takes no mail. Check the part after the @.",
+        (1, 3) => "The address is not valid.",
+        (1, 10) => "The domain says that it takes no mail at all.",
+        (2, 1) => "The mailbox is disabled.",
+        (2, 2) => "The mailbox is full. Try again when its owner may have made room.",
+        (2, 3) | (3, 4) => "The message is too large for the recipient.",
+        (4, 1) => "The recipient's server did not answer.",
+        (4, 3) => "The recipient's domain could not be looked up.",
+        (4, 4) => "No server takes mail for the recipient's domain.",
+        (4, 6) => "The message would go round in circles between servers.",
+        (4, 7) => "It was tried for as long as this server tries.",
+        (6, 3) => "The recipient's server cannot take this kind of message.",
+        (6, 7) => "The recipient's server cannot take addresses or headers with characters beyond ASCII.",
+        (7, 1..=2) => "The recipient's server does not permit this message.",
+        (7, 5) | (7, 10) | (7, 30) => "No connection that is secure enough could be made to the recipient's server.",
+        (7, 26) => "The recipient's server could not verify that the message is from you.",
+        _ => return None,
+    };
+    Some(text)
 }
 
 /// For programs (RFC 3464 §2).
@@ -183,6 +265,18 @@ fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
         recipient.raw("Final-Recipient", &typed(reported.recipient));
         recipient.raw("Action", reported.action.name());
         recipient.raw("Status", &reported.failure.status().to_string());
+        if let Some(attempted) = reported.attempted {
+            if let Some(host) = attempted.host {
+                recipient.raw("Remote-MTA", &format!("dns; {}", printable(host)));
+            }
+            if let Some(reply) = attempted.reply {
+                recipient.raw("Diagnostic-Code", &format!("smtp; {}", printable(&reply.replace('\n', " "))));
+            }
+            recipient.raw("Last-Attempt-Date", &format_date(attempted.at));
+            if let Some(until) = attempted.until {
+                recipient.raw("Will-Retry-Until", &format_date(until));
+            }
+        }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&recipient.into_fields());
     }

@@ -114,15 +114,21 @@ fn notifications_have_status_and_header_only() {
         (Failure::Unverified, "5.7.26", "verified"),
         (Failure::Other { status: EnhancedCode::new(4, 4, 1), text: "No answer." }, "4.4.1", "No answer."),
     ] {
-        let recipients =
-            [Reported { recipient: &group, original_recipient: Some("rfc822;g@x"), action: Action::Failed, failure }];
+        let recipients = [Reported {
+            recipient: &group,
+            original_recipient: Some("rfc822;g@x"),
+            action: Action::Failed,
+            failure,
+            attempted: None,
+        }];
         let message = dsn(&Dsn {
             stamp: stamp(&host, "b1"),
             to: &to,
             envelope_id: Some("env+2B1"),
             arrived: Timestamp::from_seconds(0),
             recipients: &recipients,
-            original: ORIGINAL,
+            original: Original::Header(ORIGINAL),
+            trace: None,
         });
         assert_well_formed(&message);
         assert!(message.is_ascii(), "{status}");
@@ -158,8 +164,15 @@ fn addresses_beyond_ascii_are_escaped_in_the_status() {
         to: &to,
         envelope_id: None,
         arrived: Timestamp::from_seconds(0),
-        recipients: &[Reported { recipient: &recipient, original_recipient: None, action: Action::Failed, failure }],
-        original: b"",
+        recipients: &[Reported {
+            recipient: &recipient,
+            original_recipient: None,
+            action: Action::Failed,
+            failure,
+            attempted: None,
+        }],
+        original: Original::Header(b""),
+        trace: None,
     });
     assert!(String::from_utf8(message).unwrap().contains("Final-Recipient: utf-8; j\\x{F6}rg@corp.test\r\n"));
 }
@@ -264,9 +277,16 @@ proptest! {
             original_recipient: Some(&hostile),
             action: Action::Failed,
             failure: Failure::NotApproved(Some(&hostile)),
+            attempted: Some(Attempted {
+                host: Some(&hostile),
+                reply: Some(&hostile),
+                at: stamp.now,
+                until: Some(stamp.now),
+            }),
         };
         let notification = dsn(&Dsn {
-            stamp, to: &to, envelope_id: Some(&hostile), arrived: stamp.now, recipients: &[recipient], original,
+            stamp, to: &to, envelope_id: Some(&hostile), arrived: stamp.now, recipients: &[recipient],
+            original: Original::Header(original), trace: Some(&hostile),
         });
         let notice = approval_notice(&Approval {
             stamp, to: &to, cause: Cause::Rule(&hostile), reverse_path: &ReversePath::Null, answer_to: None,

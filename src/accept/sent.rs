@@ -1,0 +1,119 @@
+//! Who is told what came of attempts at other hosts, and what the trace says of them (policy semantics §6.5, §11.3;
+//! RFC 3461 §5.2).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::aftermath::managers;
+use super::errand::{self, Errand, SentTo, What};
+use super::record;
+use crate::directory::Directory;
+use crate::mail::{AccountId, Address, ReversePath, Timestamp};
+use crate::store::{LastAttempt, QueueItem, QueueKind, Remote, Returns, TraceWrite};
+
+/// What came of an attempt for one item.
+#[derive(Clone, Debug)]
+pub struct Attempted<'a> {
+    /// The item.
+    pub item: &'a QueueItem,
+    /// What has happened.
+    pub what: Happened,
+    /// How.
+    pub attempt: LastAttempt,
+    /// Somebody is to be told.
+    pub report: bool,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// Another host has it.
+    Relayed,
+    /// It is given up.
+    Failed,
+    /// It waits until `due`, and is given up at `until`.
+    Deferred {
+        /// When it is tried again.
+        due: Timestamp,
+        /// When it is given up.
+        until: Timestamp,
+    },
+}
+
+/// The messages that tell of it, for a follow-up each: one for whom it concerns and what has happened.
+pub fn reports(directory: &Directory, attempted: &[Attempted<'_>]) -> Vec<Vec<u8>> {
+    let mut told: BTreeMap<(String, u8), errand::Sent> = BTreeMap::new();
+    for one in attempted.iter().filter(|one| one.report) {
+        let QueueKind::Remote(remote) = &one.item.kind else { continue };
+        let (what, place) = match one.what {
+            Happened::Relayed => (What::Relayed, 0),
+            Happened::Failed => (What::Failed, 1),
+            Happened::Deferred { until, .. } => (What::Delayed(until), 2),
+        };
+        for (to, once_a_day) in addressees(directory, one.item, remote) {
+            let report = told.entry((to.key().as_str().to_owned(), place)).or_insert_with(|| errand::Sent {
+                to,
+                once_a_day,
+                what,
+                envelope_id: remote.envelope_id.clone(),
+                is_full: remote.ret == Some(crate::mail::Ret::Full),
+                arrived: one.item.created,
+                recipients: Vec::new(),
+            });
+            report.recipients.push(sent_to(remote, &one.attempt));
+        }
+    }
+    told.into_values().map(|sent| Errand::Sent(sent).encode()).collect()
+}
+
+/// What the trace of the message says of the attempt.
+pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> TraceWrite {
+    let one = |one: &Attempted<'_>| -> Option<Value> {
+        let QueueKind::Remote(remote) = &one.item.kind else { return None };
+        let (result, due) = match one.what {
+            Happened::Relayed => ("relayed", None),
+            Happened::Failed => ("failed", None),
+            Happened::Deferred { due, .. } => ("deferred", Some(due.millis())),
+        };
+        let LastAttempt { status, text, host, tls, .. } = &one.attempt;
+        Some(json!({
+            "to": remote.recipient, "result": result, "status": status.to_string(), "text": text, "host": host,
+            "tls": tls, "due": due, "attempt": one.item.attempts.saturating_add(1), "reported": one.report,
+        }))
+    };
+    let recipients: Vec<Value> = attempted.iter().filter_map(one).collect();
+    record::event("attempt", json!({ "time": now.millis(), "recipients": recipients }))
+}
+
+/// Who hears of it, and whether as this account at most once a day.
+fn addressees(directory: &Directory, item: &QueueItem, remote: &Remote) -> Vec<(Address, Option<AccountId>)> {
+    match &remote.returns {
+        Returns::Sender => match &item.reverse_path {
+            ReversePath::Address(to) => vec![(to.clone(), None)],
+            ReversePath::Null => Vec::new(),
+        },
+        Returns::Original(to) => vec![(to.clone(), None)],
+        Returns::Forwarder { account, keeps } => {
+            let account = directory.account(*account);
+            account.map(|account| (account.address.clone(), keeps.then_some(account.id))).into_iter().collect()
+        }
+        Returns::Managers(group) => {
+            let named = directory.group(*group).map(|group| group.managers.clone()).unwrap_or_default();
+            managers(directory, *group, &named).into_iter().map(|to| (to, None)).collect()
+        }
+    }
+}
+
+fn sent_to(remote: &Remote, attempt: &LastAttempt) -> SentTo {
+    let (subject, detail) = attempt.status.subject_and_detail();
+    SentTo {
+        recipient: remote.recipient.clone(),
+        original: remote.original.clone(),
+        status: (attempt.status.class(), subject, detail),
+        text: attempt.text.clone(),
+        is_reply: attempt.is_reply,
+        host: attempt.host.clone(),
+        at: attempt.at,
+    }
+}

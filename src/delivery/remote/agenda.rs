@@ -1,0 +1,353 @@
+//! Whose turn it is: which destination gets the next session.
+//!
+//! Each destination has a lane for ordinary mail and one for copies to many. A lane that may have something due stands
+//! in line, ordinary mail before the others, each in the order in which it came; a destination that gets a session and
+//! has more goes to the end. Copies to many never take the last places, of the server nor of a destination, so that
+//! ordinary mail finds one. A destination that could not be reached is left alone for a while, and then asked by one
+//! session until it answers.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::schedule::later;
+use crate::mail::Timestamp;
+use crate::store::Lane;
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// In total.
+    pub total: usize,
+    /// With the hosts of one destination.
+    pub per_destination: usize,
+    /// Messages in a minute to one destination; `None` for as many as it takes.
+    pub rate: Option<u32>,
+}
+
+/// Who waits and who works.
+#[derive(Debug)]
+pub struct Agenda {
+    places: Places,
+    known: HashMap<Arc<str>, Standing>,
+    /// Lanes by when their first item is due.
+    by_time: BTreeSet<(Timestamp, Arc<str>, Lane)>,
+    /// Lanes that have something due.
+    lines: [VecDeque<Arc<str>>; 2],
+    running: [usize; 2],
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    lanes: [Wait; 2],
+    running: [usize; 2],
+    /// Not before.
+    quiet_until: Option<Timestamp>,
+    /// Sessions in a row that could not be had.
+    failures: u32,
+    /// The minute that is counted, and the messages begun in it.
+    begun: (i64, u32),
+}
+
+/// How a lane waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wait {
+    /// There is nothing.
+    #[default]
+    Empty,
+    /// The first item is due then.
+    Until(Timestamp),
+    /// It stands in line.
+    InLine,
+}
+
+impl Agenda {
+    /// With nobody in it.
+    pub fn new(places: Places) -> Self {
+        Self { places, known: HashMap::new(), by_time: BTreeSet::new(), lines: Default::default(), running: [0; 2] }
+    }
+
+    /// Something is due for a destination, now or then.
+    pub fn add(&mut self, host: &str, lane: Lane, due: Timestamp) {
+        let Some(at) = index(lane) else { return };
+        let host: Arc<str> = match self.known.get_key_value(host) {
+            Some((known, _)) => known.clone(),
+            None => host.into(),
+        };
+        let standing = self.known.entry(host.clone()).or_default();
+        let due = standing.quiet_until.map_or(due, |until| due.max(until));
+        match standing.lanes[at] {
+            Wait::InLine => return,
+            Wait::Until(known) if known <= due => return,
+            Wait::Until(known) => {
+                self.by_time.remove(&(known, host.clone(), lane));
+            }
+            Wait::Empty => {}
+        }
+        standing.lanes[at] = Wait::Until(due);
+        self.by_time.insert((due, host, lane));
+    }
+
+    /// The next lane for which a session may begin; it counts as begun. The lane is no longer in line: whoever takes it
+    /// says with [`Agenda::add`] that it has more.
+    pub fn begin(&mut self, now: Timestamp) -> Option<(Arc<str>, Lane)> {
+        self.line_up(now);
+        let begun = self.first(Lane::Ordinary).or_else(|| self.first(Lane::Bulk));
+        let (host, lane) = begun?;
+        let at = index(lane)?;
+        let standing = self.known.get_mut(&host)?;
+        standing.lanes[at] = Wait::Empty;
+        standing.running[at] += 1;
+        self.running[at] += 1;
+        Some((host, lane))
+    }
+
+    /// A session has ended.
+    pub fn end(&mut self, host: &str, lane: Lane) {
+        let Some(at) = index(lane) else { return };
+        self.running[at] = self.running[at].saturating_sub(1);
+        if let Some(standing) = self.known.get_mut(host) {
+            standing.running[at] = standing.running[at].saturating_sub(1);
+            if standing.is_idle() {
+                self.known.remove(host);
+            }
+        }
+    }
+
+    /// A host of the destination has answered, or somebody wants it tried although none has.
+    pub fn reached(&mut self, host: &str) {
+        if let Some(standing) = self.known.get_mut(host) {
+            (standing.failures, standing.quiet_until) = (0, None);
+        }
+    }
+
+    /// No host of the destination could be reached: it is left alone, longer each time.
+    pub fn unreached(&mut self, host: &str, now: Timestamp) {
+        let Some((name, standing)) = self.known.get_key_value(host).map(|(name, _)| name.clone()).and_then(|name| {
+            let standing = self.known.get_mut(host)?;
+            Some((name, standing))
+        }) else {
+            return;
+        };
+        // Sessions that failed beside each other are one failure.
+        if standing.quiet_until.is_some_and(|until| until > now) {
+            return;
+        }
+        standing.failures = standing.failures.saturating_add(1);
+        let factor = 1u32.checked_shl(standing.failures - 1).unwrap_or(u32::MAX);
+        let until = later(now, QUIET.saturating_mul(factor).min(LONGEST_QUIET));
+        standing.quiet_until = Some(until);
+        for lane in [Lane::Ordinary, Lane::Bulk] {
+            let at = lane as usize;
+            match standing.lanes[at] {
+                Wait::Empty => continue,
+                Wait::InLine => self.lines[at].retain(|waiting| *waiting != name),
+                Wait::Until(due) if due >= until => continue,
+                Wait::Until(due) => {
+                    self.by_time.remove(&(due, name.clone(), lane));
+                }
+            }
+            standing.lanes[at] = Wait::Until(until);
+            self.by_time.insert((until, name.clone(), lane));
+        }
+    }
+
+    /// How many messages may begin for the destination now, of at most `wanted`; they count as begun. When there are
+    /// none, when there will be.
+    pub fn allow(&mut self, host: &str, wanted: u32, now: Timestamp) -> Result<u32, Timestamp> {
+        let (Some(rate), Some(standing)) = (self.places.rate, self.known.get_mut(host)) else { return Ok(wanted) };
+        let minute = now.millis().div_euclid(MINUTE);
+        if standing.begun.0 != minute {
+            standing.begun = (minute, 0);
+        }
+        let allowed = rate.saturating_sub(standing.begun.1).min(wanted);
+        standing.begun.1 = standing.begun.1.saturating_add(allowed);
+        if allowed > 0 {
+            Ok(allowed)
+        } else {
+            Err(Timestamp::from_millis(minute.saturating_add(1).saturating_mul(MINUTE)))
+        }
+    }
+
+    /// When something is due next; now, if something stands in line.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(due, ..)| *due)
+    }
+
+    /// Destinations that wait or work.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Nobody waits or works.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Sessions that run.
+    pub fn running(&self) -> usize {
+        self.running.iter().sum()
+    }
+
+    /// Puts those in line whose time has come.
+    fn line_up(&mut self, now: Timestamp) {
+        while let Some((due, ..)) = self.by_time.first()
+            && *due <= now
+            && let Some((_, host, lane)) = self.by_time.pop_first()
+        {
+            if let (Some(standing), Some(at)) = (self.known.get_mut(&host), index(lane)) {
+                standing.lanes[at] = Wait::InLine;
+                self.lines[at].push_back(host);
+            }
+        }
+    }
+
+    /// The first in a line for whom there is a place; those before it go behind.
+    fn first(&mut self, lane: Lane) -> Option<(Arc<str>, Lane)> {
+        let at = index(lane)?;
+        let is_bulk = lane == Lane::Bulk;
+        let total = if is_bulk { most_for_bulk(self.places.total) } else { self.places.total };
+        let taken = if is_bulk { self.running[at] } else { self.running.iter().sum() };
+        if taken >= total || self.running.iter().sum::<usize>() >= self.places.total {
+            return None;
+        }
+        for _ in 0..self.lines[at].len() {
+            let host = self.lines[at].pop_front()?;
+            let Some(standing) = self.known.get(&host) else { continue };
+            if standing.has_place(self.places.per_destination, is_bulk) {
+                return Some((host, lane));
+            }
+            self.lines[at].push_back(host);
+        }
+        None
+    }
+}
+
+impl Standing {
+    fn has_place(&self, most: usize, is_bulk: bool) -> bool {
+        let running: usize = self.running.iter().sum();
+        // One asks whether the destination answers again.
+        let most = if self.failures > 0 { 1 } else { most };
+        running < most && (!is_bulk || self.running[Lane::Bulk as usize] < most_for_bulk(most))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.lanes == [Wait::Empty; 2] && self.running == [0; 2]
+    }
+}
+
+/// Of so many places at least one is kept for ordinary mail, unless there is only one.
+fn most_for_bulk(places: usize) -> usize {
+    (places - places.div_ceil(4)).max(1).min(places)
+}
+
+fn index(lane: Lane) -> Option<usize> {
+    match lane {
+        Lane::Ordinary | Lane::Bulk => Some(lane as usize),
+        Lane::Held => None,
+    }
+}
+
+const MINUTE: i64 = 60_000;
+/// How long a destination is left alone that could not be reached, the first time.
+const QUIET: Duration = Duration::from_mins(1);
+const LONGEST_QUIET: Duration = Duration::from_mins(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn agenda(total: usize, per_destination: usize) -> Agenda {
+        Agenda::new(Places { total, per_destination, rate: None })
+    }
+
+    fn begun(agenda: &mut Agenda, now: i64) -> Vec<String> {
+        std::iter::from_fn(|| agenda.begin(at(now)).map(|(host, lane)| format!("{host} {lane:?}"))).collect()
+    }
+
+    #[test]
+    fn a_lane_begins_when_it_is_due_and_once_for_each_time_it_is_added() {
+        let mut agenda = agenda(10, 2);
+        agenda.add("a.test", Lane::Ordinary, at(5));
+        agenda.add("a.test", Lane::Ordinary, at(9));
+        assert_eq!(begun(&mut agenda, 4), [""; 0]);
+        assert_eq!(agenda.next(), Some(at(5)));
+        assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
+        agenda.add("a.test", Lane::Ordinary, at(5));
+        agenda.add("a.test", Lane::Ordinary, at(5));
+        assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
+        agenda.add("a.test", Lane::Ordinary, at(5));
+        assert_eq!(begun(&mut agenda, 5), [""; 0], "both places are taken");
+        agenda.end("a.test", Lane::Ordinary);
+        assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
+        agenda.end("a.test", Lane::Ordinary);
+        agenda.end("a.test", Lane::Ordinary);
+        assert!(agenda.is_empty());
+    }
+
+    #[test]
+    fn destinations_take_turns_and_ordinary_mail_goes_first() {
+        let mut agenda = agenda(3, 2);
+        for host in ["a.test", "b.test", "c.test"] {
+            agenda.add(host, Lane::Bulk, at(0));
+        }
+        agenda.add("d.test", Lane::Ordinary, at(0));
+        assert_eq!(begun(&mut agenda, 0), ["d.test Ordinary", "a.test Bulk", "b.test Bulk"]);
+        agenda.end("d.test", Lane::Ordinary);
+        assert_eq!(begun(&mut agenda, 0), [""; 0], "the last place is not for bulk");
+        agenda.add("a.test", Lane::Bulk, at(0));
+        agenda.end("a.test", Lane::Bulk);
+        assert_eq!(begun(&mut agenda, 0), ["c.test Bulk"], "who had a turn goes behind");
+        agenda.add("a.test", Lane::Ordinary, at(0));
+        assert_eq!(begun(&mut agenda, 0), ["a.test Ordinary"]);
+    }
+
+    #[test]
+    fn bulk_leaves_a_place_at_its_destination() {
+        let mut agenda = agenda(10, 2);
+        agenda.add("a.test", Lane::Bulk, at(0));
+        assert_eq!(begun(&mut agenda, 0), ["a.test Bulk"]);
+        agenda.add("a.test", Lane::Bulk, at(0));
+        assert_eq!(begun(&mut agenda, 0), [""; 0]);
+        agenda.add("a.test", Lane::Ordinary, at(0));
+        assert_eq!(begun(&mut agenda, 0), ["a.test Ordinary"]);
+    }
+
+    #[test]
+    fn a_destination_out_of_reach_is_left_alone_and_then_asked_by_one() {
+        let mut agenda = agenda(10, 2);
+        agenda.add("a.test", Lane::Ordinary, at(0));
+        assert_eq!(begun(&mut agenda, 0).len(), 1);
+        agenda.add("a.test", Lane::Ordinary, at(0));
+        agenda.unreached("a.test", at(0));
+        agenda.unreached("a.test", at(0));
+        agenda.end("a.test", Lane::Ordinary);
+        agenda.add("a.test", Lane::Ordinary, at(1));
+        assert_eq!(begun(&mut agenda, 59), [""; 0]);
+        assert_eq!(begun(&mut agenda, 60).len(), 1);
+        agenda.add("a.test", Lane::Ordinary, at(60));
+        assert_eq!(begun(&mut agenda, 60), [""; 0], "one asks");
+        agenda.unreached("a.test", at(60));
+        agenda.end("a.test", Lane::Ordinary);
+        assert_eq!(begun(&mut agenda, 179), [""; 0], "longer each time");
+        assert_eq!(begun(&mut agenda, 180).len(), 1);
+        agenda.reached("a.test");
+        agenda.add("a.test", Lane::Ordinary, at(180));
+        assert_eq!(begun(&mut agenda, 180).len(), 1, "it answers: two may go");
+    }
+
+    #[test]
+    fn a_rate_is_kept_each_minute() {
+        let mut agenda = Agenda::new(Places { total: 10, per_destination: 2, rate: Some(5) });
+        agenda.add("a.test", Lane::Ordinary, at(0));
+        agenda.begin(at(0));
+        assert_eq!(agenda.allow("a.test", 3, at(0)), Ok(3));
+        assert_eq!(agenda.allow("a.test", 3, at(1)), Ok(2));
+        assert_eq!(agenda.allow("a.test", 3, at(2)), Err(at(60)));
+        assert_eq!(agenda.allow("a.test", 3, at(60)), Ok(3));
+    }
+}
