@@ -91,6 +91,16 @@ impl Client {
         path: &str,
         parameters: &[(&str, Option<&str>)],
     ) -> Result<Vec<T>, Failure> {
+        self.at_most(path, parameters, usize::MAX)
+    }
+
+    /// Reads pages of the list at `path` until there are `most` items.
+    pub fn at_most<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parameters: &[(&str, Option<&str>)],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
         let mut items = Vec::new();
         let mut after: Option<String> = None;
         loop {
@@ -98,7 +108,8 @@ impl Client {
             let page: Page<T, Value> = self.read(&with_query(path, parameters.iter().chain(&pages)))?;
             items.extend(page.items);
             let next = page.next.map(|next| next.as_str().map_or_else(|| next.to_string(), str::to_owned));
-            if next.is_none() || next == after {
+            if next.is_none() || next == after || items.len() >= most {
+                items.truncate(most);
                 return Ok(items);
             }
             after = next;

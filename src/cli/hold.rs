@@ -1,6 +1,6 @@
 //! `posthouse hold` and `posthouse queue`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, Failure, path};
@@ -52,14 +52,28 @@ pub enum HoldCommand {
 /// What has still to be delivered.
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// List it: id, recipient, attempts, when it is tried next, what came of the last attempt.
+    /// List it: id, recipient, state, attempts, when it is tried next, what came of the last attempt.
     List {
         /// Only what is for this host.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["sender", "local"])]
         host: Option<String>,
+        /// Only what is from this sender: an account here, or a reverse-path.
+        #[arg(long, conflicts_with = "local")]
+        sender: Option<String>,
         /// Only what waits for room in accounts here.
-        #[arg(long, conflicts_with = "host")]
+        #[arg(long)]
         local: bool,
+        /// Only what is of this message.
+        #[arg(long)]
+        message: Option<String>,
+        /// At most so many items.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Count what waits for each destination: host, waiting, held, since when, when it is tried next.
+    Destinations {
         #[command(flatten)]
         format: Format,
     },
@@ -70,6 +84,45 @@ pub enum QueueCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Stop items: they are not tried until they are released.
+    Hold(Select),
+    /// Let held items go on.
+    Release(Select),
+    /// Try items at once, also at hosts that could not be reached lately.
+    Retry(Select),
+    /// Take items out, without a word to their senders.
+    Remove(Select),
+    /// Take items out, and tell their senders that they could not be delivered.
+    Fail(Select),
+}
+
+/// Which items.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Select {
+    /// This one.
+    pub id: Option<String>,
+    /// What is for this host.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// What is from this sender: an account here, or a reverse-path.
+    #[arg(long)]
+    pub sender: Option<String>,
+    /// What is of this message.
+    #[arg(long)]
+    pub message: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    pub all: bool,
+}
+
+impl Select {
+    fn body(&self) -> Value {
+        let given = [("id", &self.id), ("host", &self.host), ("sender", &self.sender), ("message", &self.message)];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
+        let all = self.all.then(|| ("all".to_owned(), json!(true)));
+        given.chain(all).collect()
+    }
 }
 
 /// Carries out a command on held messages.
@@ -100,16 +153,45 @@ pub fn hold(client: &Client, command: HoldCommand) -> Result<(), Failure> {
 
 /// Carries out a command on the queue.
 pub fn queue(client: &Client, command: QueueCommand) -> Result<(), Failure> {
+    let act = |what: &str, body: Value| {
+        let done = client.add(&path(&["queue", what]), &body)?;
+        output::line(format_args!("{} items", done.get("items").map(output::plain).unwrap_or_default()));
+        Ok(())
+    };
     match command {
-        QueueCommand::List { host, local, format } => {
-            let parameters = [("host", host.as_deref()), ("local", local.then_some("true"))];
-            let items: Vec<Value> = client.list("/queue", &parameters)?;
+        QueueCommand::List { host, sender, local, message, limit, format } => {
+            let parameters = [
+                ("host", host.as_deref()),
+                ("sender", sender.as_deref()),
+                ("local", local.then_some("true")),
+                ("message", message.as_deref()),
+            ];
+            let items: Vec<Value> = client.at_most("/queue", &parameters, limit)?;
             if format.json {
                 return output::json(&items);
             }
-            output::rows(&items, &["id", "recipient", "attempts", "due", "note"]);
+            output::rows(&items, &["id", "recipient", "state", "attempts", "due", "note"]);
+            Ok(())
+        }
+        QueueCommand::Destinations { format } => {
+            let items: Vec<Value> = client.list("/queue/destinations", &[])?;
+            if format.json {
+                return output::json(&items);
+            }
+            output::rows(&items, &["host", "waiting", "held", "oldest", "due"]);
             Ok(())
         }
         QueueCommand::Show { id, format } => group::show(client, &path(&["queue", &id]), format),
+        QueueCommand::Hold(select) => act("hold", select.body()),
+        QueueCommand::Release(select) => act("release", select.body()),
+        QueueCommand::Retry(select) => act("retry", select.body()),
+        QueueCommand::Remove(select) => act("remove", select.body()),
+        QueueCommand::Fail(select) => {
+            let mut body = select.body();
+            if let Some(fields) = body.as_object_mut() {
+                fields.insert("report".to_owned(), json!(true));
+            }
+            act("remove", body)
+        }
     }
 }

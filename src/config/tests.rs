@@ -59,13 +59,25 @@ fn default_file_is_the_demo() {
 #[test]
 fn default_file_documents_every_key_and_no_other() {
     let mut count = 0;
-    for section in ["", "[[listener]]", "[tls]", "[store]", "[limits]", "[timeouts]", "[dns]", "[log]"] {
+    for section in [
+        "",
+        "[[listener]]",
+        "[tls]",
+        "[store]",
+        "[limits]",
+        "[timeouts]",
+        "[dns]",
+        "[outbound]",
+        "[[outbound.route]]",
+        "[log]",
+    ] {
         for key in keys(section) {
             let documented = DEFAULT.lines().any(|line| {
                 let line = line.trim_start_matches(['#', ' ']);
                 line.split_once('=').is_some_and(|(name, _)| name.trim() == key)
                     || line.starts_with(&format!("[{key}]"))
                     || line.starts_with(&format!("[[{key}]]"))
+                    || line.starts_with(&format!("[[outbound.{key}]]"))
             });
             assert!(documented, "{section} {key} is not in conf/posthouse.toml");
             count += 1;

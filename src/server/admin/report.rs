@@ -125,6 +125,28 @@ pub struct QueueItemView {
     pub tls: Option<String>,
 }
 
+/// How much waits for a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DestinationView {
+    /// The host; empty for accounts here that have no room.
+    pub host: String,
+    /// Items that are tried when they are due.
+    pub waiting: u64,
+    /// Items that are held.
+    pub held: u64,
+    /// Since when the oldest waits. RFC 3339, UTC.
+    pub oldest: String,
+    /// When the first that is not held is tried.
+    pub due: Option<String>,
+}
+
+/// What was done with items of the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueDone {
+    /// With how many.
+    pub items: u64,
+}
+
 /// A message that waits, or waited, for a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HoldView {

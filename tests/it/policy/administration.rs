@@ -517,6 +517,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/domains" | "/domains/{name}") => json!({ "name": "corp.test", "catch_all": "bob@corp.test" }),
         (_, "/domains/{name}/catch-all") => json!({ "account": "bob@corp.test" }),
         (_, "/relays" | "/relays/{network}") => json!({ "network": "192.0.2.0/24", "kind": "trusted-relay" }),
+        (_, "/queue/hold" | "/queue/release" | "/queue/retry" | "/queue/remove") => json!({ "all": true }),
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),
         (_, "/explain") => json!({ "from": "x@ext.test", "to": "g-hid@corp.test" }),
         (_, "/apply") => json!({}),

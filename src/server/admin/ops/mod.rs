@@ -33,7 +33,7 @@ pub use group::GroupList;
 pub use hold::{HoldFilter, Ruling};
 pub use list::Listed;
 pub use permit::Asked;
-pub use queue::queue_of;
+pub use queue::{QueueAction, Selection, queue_from, queue_of};
 pub use rule::RuleName;
 pub use settings::FORWARD;
 pub use trace::TraceFilter;
@@ -71,6 +71,11 @@ impl Admin {
         let refusals = std::sync::Mutex::new(Table::new(permit::REFUSALS));
         let changes = std::sync::Mutex::new(Table::new(permit::CHANGES));
         Arc::new(Self { services, started, refusals, changes })
+    }
+
+    /// The directory as it is now.
+    pub fn current(&self) -> Arc<Directory> {
+        self.services.directory.current()
     }
 
     /// The organisation of an address.

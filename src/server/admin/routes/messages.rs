@@ -13,11 +13,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Answer, Route};
+use crate::directory::Directory;
 use crate::mail::{Address, BlobId, ForwardPath, HoldId, Host, QueueId, ReversePath, Timestamp};
 use crate::proto::authres::SpfResult;
 use crate::server::admin::error::{ApiError, OpError, RequestError};
-use crate::server::admin::ops::{Admin, HoldFilter, Question, Ruling, TraceFilter, queue_of};
-use crate::server::admin::report::{ExplainView, HoldView, QueueItemView, TraceView};
+use crate::server::admin::ops::{
+    Admin, HoldFilter, Question, QueueAction, Ruling, Selection, TraceFilter, queue_from, queue_of,
+};
+use crate::server::admin::report::{DestinationView, ExplainView, HoldView, QueueDone, QueueItemView, TraceView};
 use crate::server::admin::request::{Body, IdInPath, InQuery};
 use crate::server::admin::spec::moment;
 use crate::server::admin::view::Page;
@@ -36,6 +39,21 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("GET", "/queue", "List what has still to be delivered", Touches::Server, get(queue))
             .query::<ListQueue>()
             .lists::<QueueItemView>(),
+        Route::new("GET", "/queue/destinations", "Count what waits", Touches::Server, get(destinations))
+            .query::<ListDestinations>()
+            .lists::<DestinationView>(),
+        Route::new("POST", "/queue/hold", "Stop items of the queue", Touches::Server, post(queue_hold))
+            .takes::<Select>()
+            .answers::<QueueDone>(),
+        Route::new("POST", "/queue/release", "Let held items go on", Touches::Server, post(queue_release))
+            .takes::<Select>()
+            .answers::<QueueDone>(),
+        Route::new("POST", "/queue/retry", "Try items at once", Touches::Server, post(queue_retry))
+            .takes::<Select>()
+            .answers::<QueueDone>(),
+        Route::new("POST", "/queue/remove", "Give items up", Touches::Server, post(queue_remove))
+            .takes::<Remove>()
+            .answers::<QueueDone>(),
         Route::new("GET", "/queue/{id}", "Show an item of the queue", Touches::Server, get(queue_item))
             .answers::<QueueItemView>(),
         Route::new("GET", "/holds", "List messages that wait for a decision", Touches::Browse, get(holds))
@@ -110,24 +128,142 @@ async fn trace(
 struct ListQueue {
     /// Only what is for this host.
     host: Option<String>,
+    /// Only what is from this sender: an account here, or a reverse-path.
+    sender: Option<String>,
     /// Only what waits for room in accounts here.
     #[serde(default)]
     local: bool,
+    /// Only what is of this message.
+    message: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ListDestinations {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Which items: exactly one of these.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Select {
+    /// This one.
+    id: Option<String>,
+    /// What is for this host.
+    host: Option<String>,
+    /// What is from this sender: an account here, or a reverse-path.
+    sender: Option<String>,
+    /// What is of this message.
+    message: Option<String>,
+    /// Everything.
+    #[serde(default)]
+    all: bool,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Remove {
+    /// This one.
+    id: Option<String>,
+    /// What is for this host.
+    host: Option<String>,
+    /// What is from this sender: an account here, or a reverse-path.
+    sender: Option<String>,
+    /// What is of this message.
+    message: Option<String>,
+    /// Everything.
+    #[serde(default)]
+    all: bool,
+    /// Tell the senders, as of any other failure.
+    #[serde(default)]
+    report: bool,
+}
+
+impl Select {
+    fn selection(&self, directory: &Directory) -> Answer<Selection> {
+        let given = [&self.id, &self.host, &self.sender, &self.message].iter().filter(|given| given.is_some()).count();
+        if given + usize::from(self.all) != 1 {
+            let message = "exactly one of id, host, sender, message and all = true is needed".to_owned();
+            return Err(OpError::Invalid { field: "id", message }.into());
+        }
+        let list = queue_list(directory, self.host.as_deref(), self.sender.as_deref(), false)?;
+        Ok(match (&self.id, &self.message) {
+            (Some(id), _) => Selection::Item(id_in("id", id)?),
+            (None, Some(message)) => Selection::Message(id_in("message", message)?, list),
+            (None, None) => Selection::List(list),
+        })
+    }
+}
+
+fn queue_list(directory: &Directory, host: Option<&str>, sender: Option<&str>, local: bool) -> Answer<QueueList> {
+    Ok(match (host, sender, local) {
+        (Some(host), None, false) => queue_of(&Host::parse(host).map_err(|e| OpError::not_an_address("host", e))?),
+        (None, Some(sender), false) => queue_from(directory, &address_in("sender", sender)?),
+        (None, None, true) => QueueList::Local,
+        (None, None, false) => QueueList::All,
+        _ => {
+            let message = "host, sender and local exclude each other".to_owned();
+            return Err(OpError::Invalid { field: "host", message }.into());
+        }
+    })
+}
+
+async fn destinations(
+    State(admin): State<Arc<Admin>>,
+    InQuery(query): InQuery<ListDestinations>,
+) -> Answer<Json<Page<DestinationView, String>>> {
+    Ok(Json(admin.queue_destinations(query.after, page_size(query.limit)).await?))
+}
+
+async fn act(admin: &Admin, actor: Actor, select: &Select, action: QueueAction) -> Answer<Json<QueueDone>> {
+    let selection = select.selection(&admin.current())?;
+    Ok(Json(QueueDone { items: admin.queue_act(actor, selection, action).await? }))
+}
+
+async fn queue_hold(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<Select>,
+) -> Answer<Json<QueueDone>> {
+    act(&admin, actor, &body, QueueAction::Hold).await
+}
+
+async fn queue_release(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<Select>,
+) -> Answer<Json<QueueDone>> {
+    act(&admin, actor, &body, QueueAction::Release).await
+}
+
+async fn queue_retry(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<Select>,
+) -> Answer<Json<QueueDone>> {
+    act(&admin, actor, &body, QueueAction::Retry).await
+}
+
+async fn queue_remove(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<Remove>,
+) -> Answer<Json<QueueDone>> {
+    let Remove { id, host, sender, message, all, report } = body;
+    act(&admin, actor, &Select { id, host, sender, message, all }, QueueAction::Remove { report }).await
 }
 
 async fn queue(
     State(admin): State<Arc<Admin>>,
     InQuery(query): InQuery<ListQueue>,
 ) -> Answer<Json<Page<QueueItemView, String>>> {
-    let list = match (query.host, query.local) {
-        (Some(host), _) => queue_of(&Host::parse(&host).map_err(|e| OpError::not_an_address("host", e))?),
-        (None, true) => QueueList::Local,
-        (None, false) => QueueList::All,
-    };
+    let list = queue_list(&admin.current(), query.host.as_deref(), query.sender.as_deref(), query.local)?;
+    let message = query.message.map(|text| id_in("message", &text)).transpose()?;
     let after = query.after.map(|text| place_in("after", &text)).transpose()?;
-    Ok(Json(admin.queue(list, after, page_size(query.limit)).await?))
+    Ok(Json(admin.queue(list, message, after, page_size(query.limit)).await?))
 }
 
 async fn queue_item(State(admin): State<Arc<Admin>>, IdInPath(id): IdInPath<QueueId>) -> Answer<Json<QueueItemView>> {
