@@ -73,7 +73,7 @@ fn nothing_answered_is_lost_or_doubled_by_sigkill() {
 }
 
 /// SIGKILL to a process that this test started and still waits for.
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a signal");
 }

@@ -1,5 +1,6 @@
 //! Mail to other hosts: the queue, sessions with remote hosts of a test's own, reports.
 
+mod killed;
 mod queue;
 mod remote;
 

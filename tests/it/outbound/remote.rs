@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::prng::Prng;
+
 /// The host; it ends with the process.
 #[derive(Clone)]
 pub struct Remote {
@@ -16,6 +18,10 @@ struct State {
     heard: Vec<Heard>,
     connections: usize,
     answers: Vec<(String, String)>,
+    /// In a mood: what happens is drawn.
+    mood: Option<Prng>,
+    /// Messages that were taken without a word.
+    silent: usize,
 }
 
 /// A message that the host has taken.
@@ -63,7 +69,20 @@ impl Remote {
 
     /// Forgets what was said before.
     pub fn answer_as_usual(&self) {
-        self.state().answers.clear();
+        let mut state = self.state();
+        state.answers.clear();
+        state.mood = None;
+    }
+
+    /// From now on some commands are answered 4yz, some contents 4yz or 5yz, and sometimes the connection ends: also
+    /// after a message has been taken, before that is said.
+    pub fn be_moody(&self, seed: u64) {
+        self.state().mood = Some(Prng(seed));
+    }
+
+    /// How many messages were taken without a word.
+    pub fn silent(&self) -> usize {
+        self.state().silent
     }
 
     /// What it has taken.
@@ -81,7 +100,20 @@ impl Remote {
     }
 
     fn reply(&self, command: &str, usual: &str) -> String {
-        let state = self.state();
+        let mut state = self.state();
+        if let Some(random) = &mut state.mood {
+            let drawn = random.next() % 100;
+            match (command, drawn) {
+                (".", 0..8) => return String::new(),
+                (".", 8..16) => return "451 4.3.0 not now".to_owned(),
+                (".", 16..20) => return "554 5.7.1 not this".to_owned(),
+                (".", 20..25) => return "lost".to_owned(),
+                ("CONNECT", 0..10) => return String::new(),
+                (_, 0..2) => return String::new(),
+                (_, 2..5) => return "421 4.3.2 going down".to_owned(),
+                _ => {}
+            }
+        }
         let special = state.answers.iter().rev().find(|(begins, _)| command.starts_with(begins.as_str()));
         special.map_or(usual.to_owned(), |(_, reply)| reply.clone())
     }
@@ -90,7 +122,7 @@ impl Remote {
         let mut lines = BufReader::new(stream.try_clone().expect("a clone"));
         let mut stream = stream;
         let mut say = |command: &str, usual: &str| -> Option<bool> {
-            let reply = self.reply(command, usual);
+            let reply = if command.is_empty() { usual.to_owned() } else { self.reply(command, usual) };
             if reply.is_empty() {
                 return None;
             }
@@ -139,11 +171,17 @@ impl Remote {
                         }
                         let message = std::mem::take(&mut message);
                         // Before the reply, as who answers has it.
-                        let taken = self.reply(".", "250 2.0.0 taken").starts_with('2');
-                        if taken {
-                            self.state().heard.push(message);
+                        let reply = self.reply(".", "250 2.0.0 taken");
+                        let is_lost = reply == "lost";
+                        if is_lost || reply.starts_with('2') {
+                            let mut state = self.state();
+                            state.silent += usize::from(is_lost);
+                            state.heard.push(message);
                         }
-                        say(".", "250 2.0.0 taken")?;
+                        if is_lost || reply.is_empty() {
+                            return None;
+                        }
+                        say("", &reply)?;
                     }
                     "QUIT" => {
                         say(&line, "221 bye")?;
