@@ -29,6 +29,7 @@ use crate::accept::sent::{self, Attempted, Happened};
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::{EnhancedCode, QueueId, Timestamp};
+use crate::proto::message::header;
 use crate::store::{Arrival, Error, Fate, Lane, LastAttempt, QueueItem, QueueKind, Settlement};
 
 /// How the queue is worked off.
@@ -571,10 +572,13 @@ impl<'a> Try<'a> {
     async fn new(desk: &'a Desk, parcel: &'a Parcel) -> Result<Self, Outcome> {
         let lost = |text: &str| Outcome::ours(End::Deferred, Scope::Message, (3, 0), text);
         let blob = parcel.items.first().map(|item| item.blob).ok_or_else(|| lost("there is nothing to send"))?;
-        let message = desk.store.read(move |reader| reader.message(blob)).await.map_err(|error| {
+        let mut message = desk.store.read(move |reader| reader.message(blob)).await.map_err(|error| {
             tracing::error!(%blob, %error, "a queued message cannot be read");
             lost("the message cannot be read from the store")
         })?;
+        // RFC 5321 §4.4: whoever delivers writes Return-Path, and nobody sends it on.
+        let fields = header::fields(&message.prefix).filter(|field| !field.is(b"Return-Path"));
+        message.prefix = fields.flat_map(|field| field.raw.iter().copied()).collect();
         let recipient = |item: &QueueItem| match &item.kind {
             QueueKind::Remote(remote) => Some(OutgoingRecipient {
                 address: remote.recipient.clone(),

@@ -3,6 +3,7 @@
 mod killed;
 mod queue;
 mod remote;
+mod returns;
 
 use std::time::{Duration, Instant};
 

@@ -44,6 +44,7 @@ fn mail_to_another_host_gets_there_and_its_trace_says_so() {
     assert_eq!(heard[0].rcpt.len(), 2);
     assert!(heard[0].mail.starts_with("MAIL FROM:<alice@corp.test>"), "{}", heard[0].mail);
     assert!(heard[0].content.contains("body of one"));
+    assert!(heard[0].content.starts_with("Received: "), "no Return-Path (RFC 5321 §4.4): {}", heard[0].content);
     eventually("the queue is empty", || inside.queue().is_empty());
 }
 

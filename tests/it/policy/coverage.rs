@@ -36,9 +36,6 @@ use Shown::{Beside, Nowhere};
 const LEFT_OUT: &[(&str, Shown, &str)] = &[
     ("P58", Nowhere, "policy data is read as a whole at the start or the server does not start: see `edited`"),
     ("W67", Nowhere, "the same"),
-    ("E24", Nowhere, "nothing is sent to other hosts"),
-    ("F14", Nowhere, "nothing is sent to other hosts"),
-    ("F15", Nowhere, "nothing is sent to other hosts"),
     ("R24", Beside, "there are no filters"),
     ("U02", Beside, "change and record are one commit"),
 ];
