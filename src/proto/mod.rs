@@ -8,3 +8,4 @@ pub mod message;
 pub mod mta_sts;
 pub mod sasl;
 pub mod smtp;
+pub mod tls_report;
