@@ -19,6 +19,7 @@ mod verify;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -79,6 +80,8 @@ pub struct Setup {
     pub roots: RootCertStore,
     /// Where policy hosts and receivers of reports listen: 443.
     pub https_port: u16,
+    /// How long fetching a policy may take: a minute (RFC 8461 §3.3).
+    pub fetch_time: Duration,
     /// Where hosts of domains take mail, under which their TLSA records stand: 25.
     pub smtp_port: u16,
     /// How reports are made; `None` for none.
@@ -179,12 +182,12 @@ impl Security {
 
     /// Which asks for everything. Fails as [`Security::new`] does.
     pub fn with(setup: Setup) -> Result<Self, rustls::Error> {
-        let Setup { dns, store, clock, roots, https_port, smtp_port, reporting } = setup;
+        let Setup { dns, store, clock, roots, https_port, fetch_time, smtp_port, reporting } = setup;
         let mut security = Self::new()?;
         let builder = ClientConfig::builder_with_provider(security.provider.clone());
         let config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots.clone());
         let https = Https::new(dns.clone(), Arc::new(config.with_no_client_auth()), https_port);
-        let policies = Policies::new(dns.clone(), https.clone(), store.clone(), clock.clone());
+        let policies = Policies::new(dns.clone(), https.clone(), fetch_time, store.clone(), clock.clone());
         let (counts, reports) = (Counts::default(), reports::Reports::default());
         let refreshed = AtomicI64::new(i64::MIN);
         security.roots = Arc::new(roots);

@@ -23,6 +23,7 @@ use crate::store::{Error, StateKey, Store, short_hash};
 pub(super) struct Policies {
     dns: Dns,
     https: Https,
+    fetch_time: Duration,
     store: Store,
     clock: Arc<dyn Clock>,
     memory: Mutex<LruCache<Domain, Entry>>,
@@ -81,10 +82,10 @@ impl Kept {
 }
 
 impl Policies {
-    pub fn new(dns: Dns, https: Https, store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(dns: Dns, https: Https, fetch_time: Duration, store: Store, clock: Arc<dyn Clock>) -> Self {
         let memory = Mutex::new(LruCache::new(NonZeroUsize::new(IN_MEMORY).unwrap_or(NonZeroUsize::MIN)));
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
-        Self { dns, https, store, clock, memory, turns, stored: AtomicUsize::new(0) }
+        Self { dns, https, fetch_time, store, clock, memory, turns, stored: AtomicUsize::new(0) }
     }
 
     /// The policy that holds for a domain now.
@@ -186,13 +187,14 @@ impl Policies {
     async fn fetch(&self, domain: &Domain) -> Result<Policy, FetchFailure> {
         let failed = |result, text: String| FetchFailure { result, text };
         let host = policy_host(domain);
-        let answer = self.https.get(&host, POLICY_PATH, MAX_POLICY, FETCH).await.map_err(|error| match &error {
-            HttpsError::Tls(cause @ rustls::Error::InvalidCertificate(_)) => {
-                failed(ResultType::StsWebpkiInvalid, format!("{host}: {}", super::explain(cause)))
-            }
-            HttpsError::TooLong => failed(ResultType::StsPolicyInvalid, format!("{host}: {error}")),
-            _ => failed(ResultType::StsPolicyFetchError, format!("{host}: {error}")),
-        })?;
+        let answer =
+            self.https.get(&host, POLICY_PATH, MAX_POLICY, self.fetch_time).await.map_err(|error| match &error {
+                HttpsError::Tls(cause @ rustls::Error::InvalidCertificate(_)) => {
+                    failed(ResultType::StsWebpkiInvalid, format!("{host}: {}", super::explain(cause)))
+                }
+                HttpsError::TooLong => failed(ResultType::StsPolicyInvalid, format!("{host}: {error}")),
+                _ => failed(ResultType::StsPolicyFetchError, format!("{host}: {error}")),
+            })?;
         // RFC 8461 §3.3: no redirects are followed, and only 200 is an answer.
         if answer.status != 200 {
             return Err(failed(ResultType::StsPolicyFetchError, format!("{host}: answered {}", answer.status)));
@@ -280,8 +282,6 @@ const IN_MEMORY: usize = 2_000;
 const STORED: usize = 10_000;
 const TURNS: usize = 64;
 const PAGE: usize = 100;
-/// RFC 8461 §3.3.
-const FETCH: Duration = Duration::from_secs(60);
 /// RFC 8461 §3.3: at most once in five minutes.
 const BACK_OFF: Duration = Duration::from_secs(300);
 /// RFC 8461 §10.2: daily.
