@@ -23,6 +23,7 @@ mod undelivered;
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::{Desk, Turns};
 pub use fulfil::{give_up, one as follow_up};
+pub use generate::send;
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;
 pub use letter::{Letter, Origin, Recipient, Wishes, evidence};

@@ -81,12 +81,12 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rocksdb", &["src/store/engine/rocks", "src/app.rs"]),
     ("mail_parser", &["src/proto/message"]),
     ("mail_auth", &["src/emailauth"]),
-    ("hickory_resolver", &["src/net/dns.rs"]),
+    ("hickory_resolver", &["src/net/dns.rs", "src/net/dnssec.rs"]),
     ("psl", &["src/mail/alignment.rs"]),
     ("axum", &["src/server/admin"]),
     ("clap", &["src/cli"]),
-    ("hyper", &["src/cli", "src/server/admin"]),
-    ("hyper_util", &["src/cli", "src/server/admin"]),
+    ("hyper", &["src/cli", "src/net/https.rs", "src/server/admin"]),
+    ("hyper_util", &["src/cli", "src/net/https.rs", "src/server/admin"]),
 ];
 
 #[test]

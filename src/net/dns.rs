@@ -9,14 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Failure, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::sync::Semaphore;
+
+use super::dnssec::Dnssec;
 
 /// Asks resolvers. Clones share their cache.
 #[derive(Clone)]
@@ -25,6 +27,7 @@ pub struct Dns {
     time: Duration,
     /// A question holds a socket.
     places: Arc<Semaphore>,
+    dnssec: Option<Dnssec>,
 }
 
 /// Why there are no records.
@@ -41,7 +44,7 @@ pub enum DnsError {
 /// The resolvers cannot be asked at all.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct DnsSetupError(String);
+pub struct DnsSetupError(pub(super) String);
 
 /// An MX record (RFC 5321 §5).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,21 +58,21 @@ pub struct Mx {
 impl Dns {
     /// Asks these servers, or those of `/etc/resolv.conf` if there are none; a question takes at most `time`.
     pub fn new(servers: &[SocketAddr], time: Duration) -> Result<Self, DnsSetupError> {
-        let servers = if servers.is_empty() { system_servers() } else { servers.iter().map(server).collect() };
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-        let mut options = ResolverOpts::default();
-        // Twice within the time: a lost packet is no lost answer.
-        options.timeout = time / 2;
-        options.attempts = 2;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.cache_size = CACHED;
-        options.positive_max_ttl = Some(LONGEST_TTL);
-        options.negative_max_ttl = Some(LONGEST_TTL);
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            .with_options(options)
-            .build()
-            .map_err(|error| DnsSetupError(error.to_string()))?;
-        Ok(Self { resolver, time, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        let resolver = builder(servers, time).build().map_err(|error| DnsSetupError(error.to_string()))?;
+        Ok(Self { resolver, time, places: Arc::new(Semaphore::new(AT_ONCE)), dnssec: None })
+    }
+
+    /// With somebody who proves answers.
+    pub fn with_dnssec(self, dnssec: Dnssec) -> Self {
+        Self { dnssec: Some(dnssec), ..self }
+    }
+
+    /// Who proves answers, if there is somebody who can.
+    pub async fn dnssec(&self) -> Option<&Dnssec> {
+        match &self.dnssec {
+            Some(dnssec) if dnssec.works().await => Some(dnssec),
+            _ => None,
+        }
     }
 
     /// TXT records, the strings of each joined (RFC 7208 §3.3, RFC 6376 §3.6.2.2).
@@ -108,6 +111,18 @@ impl Dns {
         let mut found = found.await?;
         found.sort_by_key(|mx| mx.preference);
         Ok(found)
+    }
+
+    /// MX records, the preferred first, and whether DNSSEC has proven them. That there are none is not told apart: the
+    /// host that is then tried (RFC 5321 §5.1) counts as proven where `dnssec` is there, since a forged denial is
+    /// [`DnsError::Temporary`] (RFC 7672 §2.2.1).
+    pub async fn proven_mx(&self, name: &str) -> Result<(Vec<Mx>, bool), DnsError> {
+        let Some(dnssec) = self.dnssec().await else { return Ok((self.mx(name).await?, false)) };
+        match dnssec.mx(name).await {
+            Ok(found) if found.records.is_empty() => Err(DnsError::NotFound),
+            Ok(found) => Ok((found.records, found.is_secure)),
+            Err(_) => Err(DnsError::Temporary),
+        }
     }
 
     /// The names of an address (RFC 1035 §3.5), absolute.
@@ -151,6 +166,21 @@ impl fmt::Debug for Dns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dns").field("time", &self.time).finish_non_exhaustive()
     }
+}
+
+/// A resolver that asks these servers, or those of the system if there are none.
+pub(super) fn builder(servers: &[SocketAddr], time: Duration) -> ResolverBuilder<TokioRuntimeProvider> {
+    let servers = if servers.is_empty() { system_servers() } else { servers.iter().map(server).collect() };
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+    let mut options = ResolverOpts::default();
+    // Twice within the time: a lost packet is no lost answer.
+    options.timeout = time / 2;
+    options.attempts = 2;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.cache_size = CACHED;
+    options.positive_max_ttl = Some(LONGEST_TTL);
+    options.negative_max_ttl = Some(LONGEST_TTL);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options)
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {

@@ -3,9 +3,12 @@
 
 mod connection;
 pub mod dns;
+pub mod dnssec;
+pub mod https;
 pub mod limits;
 pub mod listener;
 pub mod proxy_protocol;
+pub mod roots;
 pub mod tls;
 
 pub use connection::{Connection, ReadError, TlsInfo};

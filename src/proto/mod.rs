@@ -2,7 +2,10 @@
 
 pub mod authres;
 pub mod basic;
+pub mod dane;
 pub mod imap;
 pub mod message;
+pub mod mta_sts;
 pub mod sasl;
 pub mod smtp;
+pub mod tls_report;

@@ -8,8 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TXT};
+use hickory_proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, TLSA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+#[path = "dns_signing.rs"]
+mod signing;
+use signing::Signing;
 
 /// The server; it ends with the process.
 pub struct DnsServer {
@@ -22,6 +27,7 @@ pub struct DnsServer {
 struct Zone {
     names: Mutex<BTreeMap<String, Answer>>,
     questions: AtomicU32,
+    signing: Mutex<Option<Signing>>,
 }
 
 /// What is answered for a name.
@@ -95,6 +101,44 @@ impl DnsServer {
 
     pub fn alias(&self, name: &str, target: &str) -> &Self {
         self.add(name, RData::CNAME(CNAME(absolute(target))))
+    }
+
+    pub fn tlsa(&self, name: &str, (usage, selector, matching): (u8, u8, u8), data: &[u8]) -> &Self {
+        let (usage, selector) = (CertUsage::from(usage), Selector::from(selector));
+        self.add(name, RData::TLSA(TLSA::new(usage, selector, Matching::from(matching), data.to_vec())))
+    }
+
+    /// Signs from now on, and gives the key as a validator reads it.
+    pub fn sign(&self) -> String {
+        let signing = Signing::new();
+        let anchor = signing.anchor();
+        *self.zone.signing.lock().expect("not poisoned") = Some(signing);
+        anchor
+    }
+
+    /// A zone that is not signed.
+    pub fn unsigned(&self, zone: &str) -> &Self {
+        self.signing(|signing| signing.unsigned.push(absolute(zone)))
+    }
+
+    /// The records of this name are signed wrongly.
+    pub fn signed_wrongly(&self, name: &str) -> &Self {
+        self.signing(|signing| signing.wrong.push(absolute(name)))
+    }
+
+    /// The records of this name come without signatures, though its zone is signed.
+    pub fn stripped(&self, name: &str) -> &Self {
+        self.signing(|signing| signing.stripped.push(absolute(name)))
+    }
+
+    /// That this name is not there is said by another zone, which is not signed.
+    pub fn denied_by(&self, name: &str, zone: &str) -> &Self {
+        self.signing(|signing| signing.forged_denials.push((absolute(name), absolute(zone))))
+    }
+
+    fn signing(&self, change: impl FnOnce(&mut Signing)) -> &Self {
+        change(self.zone.signing.lock().expect("not poisoned").as_mut().expect("a signed zone"));
+        self
     }
 
     pub fn servfail(&self, name: &str) -> &Self {
@@ -195,7 +239,26 @@ impl Zone {
             }
             None => response.metadata.response_code = ResponseCode::NXDomain,
         }
+        self.sign(&request, &query, &mut response);
         Some(response.to_vec().expect("a message"))
+    }
+
+    /// For those who ask for it.
+    fn sign(&self, request: &Message, query: &Query, response: &mut Message) {
+        let signing = self.signing.lock().expect("not poisoned");
+        let Some(signing) = signing.as_ref() else { return };
+        let own = signing.own(query);
+        if !own.is_empty() {
+            response.metadata.response_code = ResponseCode::NoError;
+            response.add_answers(own.into_iter().map(|data| Record::from_rdata(query.name().clone(), 0, data)));
+        }
+        let types = match self.names.lock().expect("not poisoned").get(&key(&query.name().to_lowercase().to_ascii())) {
+            Some(Answer::Records(records)) => records.iter().map(RData::record_type).collect(),
+            _ => Vec::new(),
+        };
+        if request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok) {
+            signing.sign(query, &types, response);
+        }
     }
 }
 

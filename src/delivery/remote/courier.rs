@@ -110,14 +110,11 @@ impl Timeouts {
 impl Courier {
     /// The hosts of a destination. The error is what becomes of its recipients if there are none.
     pub async fn hosts(&self, destination: &Destination) -> Result<Hosts, Outcome> {
-        let find = async {
-            let published = self
-                .security
-                .published(destination)
-                .await
-                .map_err(|unusable| opening::unusable(unusable, Scope::Destination))?;
-            self.finder().find(destination, published, random()).await
-        };
+        // It has limits of its own: a policy host may take longer than the DNS.
+        let published = self.security.published(destination).await;
+        let published = published.map_err(|unusable| opening::unusable(unusable, Scope::Destination))?;
+        let finder = self.finder();
+        let find = finder.find(destination, published, random());
         let late = || late(format!("the DNS gives no host of {} in time", destination.host), Scope::Destination);
         timeout(self.settings.timeouts.lookup, find).await.unwrap_or_else(|_| Err(late()))
     }

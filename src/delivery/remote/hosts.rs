@@ -37,6 +37,8 @@ pub struct Hosts {
     /// How many addresses may still be tried.
     left: usize,
     may_be_loopback: bool,
+    /// DNSSEC has proven that these are the destination's hosts, or nobody had to ask who they are.
+    is_secure: bool,
 }
 
 /// One address of a host.
@@ -84,6 +86,7 @@ impl Hosts {
             ready: VecDeque::new(),
             left: MAX_ADDRESSES,
             may_be_loopback,
+            is_secure: false,
         }
     }
 
@@ -119,8 +122,11 @@ impl Finder<'_> {
             Host::Literal(AddressLiteral::General(_)) => {
                 return Err(failed((1, 2), format!("{host} is no address of a host")));
             }
-            Host::Name(name) if smarthost.is_some() => hosts.ranks.push_back(vec![name.clone()]),
-            Host::Name(name) => hosts.ranks = self.mail_exchangers(name, seed).await?,
+            Host::Name(name) if smarthost.is_some() => {
+                hosts.ranks.push_back(vec![name.clone()]);
+                hosts.is_secure = true;
+            }
+            Host::Name(name) => (hosts.ranks, hosts.is_secure) = self.mail_exchangers(name, seed).await?,
         }
         self.look_ahead(&mut hosts).await;
         if hosts.ready.is_empty() { Err(hosts.exhausted()) } else { Ok(hosts) }
@@ -153,14 +159,14 @@ impl Finder<'_> {
         }
     }
 
-    /// MX, or the name itself if it has none (RFC 5321 §5.1).
-    async fn mail_exchangers(&self, domain: &Domain, seed: u64) -> Result<VecDeque<Vec<Domain>>, Outcome> {
-        match self.dns.mx(domain.as_str()).await {
-            Ok(records) => ranks(domain, records, self.own, seed),
+    /// MX, or the name itself if it has none (RFC 5321 §5.1); and whether DNSSEC has proven that.
+    async fn mail_exchangers(&self, domain: &Domain, seed: u64) -> Result<(VecDeque<Vec<Domain>>, bool), Outcome> {
+        match self.dns.proven_mx(domain.as_str()).await {
+            Ok((records, is_secure)) => Ok((ranks(domain, records, self.own, seed)?, is_secure)),
             // An error of the DNS is no absence: the domain's own address could be somebody's web server.
             Err(DnsError::Temporary) => Err(unanswered(domain)),
             Err(DnsError::NotFound) => match self.addresses(domain).await {
-                Ok(_) => Ok(VecDeque::from([vec![domain.clone()]])),
+                Ok(_) => Ok((VecDeque::from([vec![domain.clone()]]), self.dns.dnssec().await.is_some())),
                 Err(failure) if failure.end == End::Deferred => Err(failure),
                 Err(_) => Err(failed((1, 2), format!("{domain} does not exist, or takes no mail"))),
             },
@@ -195,7 +201,8 @@ impl Finder<'_> {
         if let (true, Some(bad)) = (good.is_empty(), bad.first()) {
             hosts.note(failed((4, 4), format!("{name} has the address {}, to which no mail is sent", bad.ip())));
         }
-        let candidate = |address| Candidate { name: name.to_owned(), address, is_secure: false };
+        let is_secure = hosts.is_secure;
+        let candidate = |address| Candidate { name: name.to_owned(), address, is_secure };
         hosts.ready.extend(good.into_iter().map(candidate));
         Ok(())
     }

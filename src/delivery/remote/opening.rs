@@ -13,7 +13,7 @@ use super::hosts::{Candidate, Hosts, comes_back};
 use super::link::{Broken, Link};
 use super::login;
 use super::outcome::{End, Outcome, RemoteHost, Scope};
-use super::security::{Mode, Secured, Terms, Unusable};
+use super::security::{Mode, Secured, Terms, Unusable, explain};
 use super::session::Session;
 use crate::net::Connection;
 use crate::proto::smtp::client::{Capabilities, RemoteReply};
@@ -38,7 +38,10 @@ pub(super) async fn open(courier: &Courier, hosts: &mut Hosts, next: &Candidate)
     match opened {
         Ok(session) => Ok(session),
         Err(Stop::With(outcome)) => Err(outcome),
-        Err(Stop::Handshake(error)) => Err(opening.failed((7, 5), format!("TLS failed: {error}"))),
+        Err(Stop::Handshake(error)) => {
+            let by = terms.by.map_or_else(String::new, |by| format!("{by}: "));
+            Err(opening.failed((7, 5), format!("TLS failed: {by}{}", explain(&error))))
+        }
         Err(Stop::Ourselves) => {
             hosts.cut();
             Err(comes_back(&hosts.destination.host))

@@ -71,6 +71,11 @@ impl Session {
         &self.remote
     }
 
+    /// How it is secured, as outcomes say it; `None` if it is not.
+    pub fn tls(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
     /// Another message can be sent. A host may end a session that waits without our seeing it; then the next message
     /// comes to an outcome of [`Scope::Host`] before anything of it is sent.
     pub fn is_open(&self) -> bool {

@@ -1,5 +1,5 @@
 //! The messages that this server makes: auto replies, delivery status notifications, notices for approvers, requests to
-//! confirm forwards, monitor reports. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
+//! confirm forwards, monitor reports, reports on TLS. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
 //! attached originals.
 //!
 //! No value can end its line: control characters are dropped where a field or text is written, whatever came in.
@@ -13,6 +13,7 @@ mod monitor;
 mod report;
 mod subject;
 mod text;
+mod tls_report;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use list_id::list_id_field;
 pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};
 pub use report::{Action, Attempted, Dsn, Failure, Original, Reported, dsn};
 pub use subject::{NewSubject, prefixed_subject};
+pub use tls_report::{TlsReport, tls_report};
 
 /// Who makes a message, when, and under which id.
 #[derive(Clone, Copy, Debug)]

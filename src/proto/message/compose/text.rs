@@ -23,6 +23,12 @@ pub(super) fn octets(octets: &[u8], header: &mut Header) -> Vec<u8> {
     encoded(octets, header)
 }
 
+/// The same for what is no text.
+pub(super) fn binary(octets: &[u8], header: &mut Header) -> Vec<u8> {
+    header.raw("Content-Transfer-Encoding", "base64");
+    base64(octets)
+}
+
 fn encoded(octets: &[u8], header: &mut Header) -> Vec<u8> {
     let is_short = |line: &[u8]| line.len() <= MAX_LINE;
     let is_seven_bit = |b: &u8| matches!(b, b'\t' | b'\r' | b'\n' | b' '..=b'~');
