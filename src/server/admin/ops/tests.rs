@@ -43,6 +43,7 @@ async fn admin_over(engine: Arc<dyn Engine>) -> Arc<Admin> {
         tls: None,
         limits: SessionLimits::default(),
         turns: crate::accept::Turns::default(),
+        publish: crate::server::Publish::default(),
     }))
 }
 

@@ -48,6 +48,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         tls: None,
         limits: SessionLimits::default(),
         turns: crate::accept::Turns::default(),
+        publish: crate::server::Publish::default(),
     });
     (router(Admin::new(services.clone())), services)
 }
