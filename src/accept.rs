@@ -143,7 +143,8 @@ pub async fn accept(
 ) -> Result<Accepted, Refused> {
     let source = Source::Incoming(&incoming);
     let mut parts = assemble(desk, letter, &source).await?;
-    Leaving::letter(letter, &source).sign(desk, (&mut parts.fronts, &mut parts.queue), false).await?;
+    let kept = signing::kept(&parts.targets, &parts.holds);
+    Leaving::letter(letter, &source).sign(desk, (&mut parts.fronts, &mut parts.queue), &kept).await?;
     let acceptance = Acceptance {
         rules: rule_set::of(letter, &parts),
         follow_ups: aftermath::of(desk, letter, &parts, failed).await?,

@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::judge::Source;
 use super::record;
-use super::signing::{Leaving, Whose};
+use super::signing::{self, Leaving, Whose};
 use super::{Acceptance, Incoming};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
@@ -109,7 +109,7 @@ async fn commit(
     let mut fronts = vec![Front::new(b"Return-Path: <>\r\n".to_vec())];
     let (header, source) = (incoming.header().to_vec(), Source::Incoming(&incoming));
     let leaving = Leaving { directory, whose: Whose::Ours, header: &header, source: &source, now };
-    leaving.sign(desk, (&mut fronts, &mut queue), false).await?;
+    leaving.sign(desk, (&mut fronts, &mut queue), &signing::kept(&targets, &[])).await?;
     let acceptance = Acceptance {
         fronts,
         queue,

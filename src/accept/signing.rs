@@ -4,6 +4,7 @@
 //! The body is read once, in pieces, whatever the number of forms. A key that cannot be used is an error in the log, and
 //! the message leaves without it: late is worse than unsigned.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::desk::Desk;
@@ -15,7 +16,7 @@ use crate::mail::{Domain, ReversePath, Timestamp, organisational_domain};
 use crate::policy::sender::{Origin, Sender};
 use crate::proto::authres::{AuthResults, Identities};
 use crate::proto::message::{Front, HeaderAddresses, header_from};
-use crate::store::{self, NewQueueItem};
+use crate::store::{self, NewHold, NewQueueItem, Target};
 
 /// A message some of which leaves.
 pub(super) struct Leaving<'a> {
@@ -53,13 +54,13 @@ impl<'a> Leaving<'a> {
         Self { directory, whose, header: letter.header, source, now: letter.now }
     }
 
-    /// Puts the fields before each form that leaves. The first form is left as it is if it is `stored`: then there is
-    /// one more.
+    /// Puts the fields before each form that leaves. One of those in `kept` stays as it is, and there is one more: whoever
+    /// has a copy here does not learn from it that another one left (policy semantics §11.1, §13.5).
     pub(super) async fn sign(
         self,
         desk: &Desk,
         (fronts, queue): (&mut Vec<Front>, &mut [NewQueueItem]),
-        stored: bool,
+        kept: &HashSet<usize>,
     ) -> Result<(), store::Error> {
         let mut work = Vec::new();
         for form in forms_of(queue) {
@@ -79,7 +80,7 @@ impl<'a> Leaving<'a> {
         for (form, fields) in made {
             let Some(front) = fronts.get_mut(form) else { continue };
             let prefix = with_fields(&front.prefix, &fields);
-            if form > 0 || !stored {
+            if !kept.contains(&form) {
                 front.prefix = prefix;
                 continue;
             }
@@ -200,6 +201,11 @@ fn signing_domain<'d>(directory: &'d Directory, domain: &Domain) -> Option<&'d D
         let found = directory.domain(&name)?;
         directory.keys(found.id)?.active().map(|_| &**found)
     })
+}
+
+/// The forms that somebody here has, or decides about.
+pub(super) fn kept(targets: &[Target], holds: &[NewHold]) -> HashSet<usize> {
+    targets.iter().map(|target| target.form).chain(holds.iter().map(|hold| hold.form)).collect()
 }
 
 /// Those that leave, each once.

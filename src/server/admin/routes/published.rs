@@ -15,6 +15,7 @@ use super::super::ops::Admin;
 use super::super::published::{DnsCheck, DnsView, KeysView};
 use super::super::request::{Body, DomainInPath};
 use super::{Answer, Route};
+use crate::directory::Refusal;
 use crate::server::admin::Touches;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -34,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
         new("POST", "/domains/{name}/dns/check", "Compare the DNS with what a domain is to publish", post(check))
             .answers::<DnsCheck>(),
         new("GET", "/domains/{name}/dns/check", "Show what the last comparison found", get(last_check))
-            .answers::<Option<DnsCheck>>(),
+            .answers::<DnsCheck>(),
     ]
 }
 
@@ -95,11 +96,10 @@ async fn check(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath
     Ok(Json(admin.check_dns(&name).await?))
 }
 
-async fn last_check(
-    State(admin): State<Arc<Admin>>,
-    DomainInPath(name): DomainInPath,
-) -> Answer<Json<Option<DnsCheck>>> {
-    Ok(Json(admin.last_dns_check(&name).await?))
+async fn last_check(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath) -> Answer<Json<DnsCheck>> {
+    let last = admin.last_dns_check(&name).await?;
+    let nothing = || Refusal::NotFound(format!("a comparison of {name} with the DNS"));
+    Ok(Json(last.ok_or_else(nothing).map_err(OpError::from)?))
 }
 
 /// A month.

@@ -48,7 +48,8 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         tls: None,
         limits: SessionLimits::default(),
         turns: crate::accept::Turns::default(),
-        publish: crate::server::Publish::default(),
+        // Making keys takes its time.
+        publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
     });
     (router(Admin::new(services.clone())), services)
 }
