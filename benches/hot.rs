@@ -149,6 +149,8 @@ fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
         external_forward,
         hold_limit: None,
         record_monitor_reads: true,
+        dmarc: posthouse::directory::DmarcHandling::None,
+        trusted_sealers: Vec::new(),
         created: now,
     };
     let domain = DomainRecord {

@@ -16,6 +16,7 @@ pub mod release;
 mod reply;
 mod rule_set;
 pub mod sent;
+mod signing;
 mod stored;
 mod success;
 mod undelivered;
@@ -27,6 +28,7 @@ pub use generate::send;
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;
 pub use letter::{Letter, Origin, Recipient, Wishes, evidence};
+use signing::Leaving;
 
 use crate::directory::Directory;
 use crate::mail::{BlobId, ReversePath, Timestamp};
@@ -140,7 +142,10 @@ pub async fn accept(
     incoming: Incoming,
     failed: &[Recipient],
 ) -> Result<Accepted, Refused> {
-    let mut parts = assemble(desk, letter, &Source::Incoming(&incoming)).await?;
+    let source = Source::Incoming(&incoming);
+    let mut parts = assemble(desk, letter, &source).await?;
+    let kept = signing::kept(&parts.targets, &parts.holds);
+    Leaving::letter(letter, &source).sign(desk, (&mut parts.fronts, &mut parts.queue), &kept).await?;
     let acceptance = Acceptance {
         rules: rule_set::of(letter, &parts),
         follow_ups: aftermath::of(desk, letter, &parts, failed).await?,

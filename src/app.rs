@@ -165,6 +165,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         tls: tls(config)?,
         limits: config.sessions.clone(),
         turns: crate::accept::Turns::default(),
+        publish: config.publish.clone(),
     })
 }
 
@@ -263,6 +264,7 @@ impl Bound {
         tasks.spawn(admin::serve_unix(self.admin, admin.clone(), shutdown));
         // Not among the tasks: a stop does not wait for it, the next start goes on with it.
         tokio::spawn(admin.clone().watch_relays());
+        tokio::spawn(admin.clone().keep_published());
         tokio::spawn(async move { admin.finish_removals().await });
         Ok(tasks)
     }

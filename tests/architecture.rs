@@ -22,7 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login"]),
     ("delivery", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
     ("server", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
-    ("config", &["mail", "net", "store", "server", "delivery"]),
+    // What it offers to clients is in the words of the records that say so.
+    ("config", &["mail", "policy", "net", "store", "server", "delivery"]),
     ("telemetry", &["mail", "config"]),
     (
         "app",

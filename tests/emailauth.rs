@@ -14,6 +14,8 @@ mod dkim;
 mod dmarc;
 #[path = "emailauth/hostile.rs"]
 mod hostile;
+#[path = "emailauth/sign.rs"]
+mod sign;
 #[path = "emailauth/spf.rs"]
 mod spf;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::emailauth::Signers;
 use crate::mail::srs::SrsKey;
 use crate::mail::{AccountId, Clock, Domain, MailboxId, MailboxName, SpecialUse};
 use crate::store::{self, Store};
@@ -19,6 +20,8 @@ pub struct Desk {
     pub hostname: Domain,
     /// Under which reverse-paths are rewritten.
     pub srs: SrsKey,
+    /// Keys that sign what leaves.
+    pub signers: Signers,
     /// Whose turn it is.
     pub turns: Turns,
 }

@@ -105,7 +105,7 @@ impl Job<'_> {
     }
 
     async fn post(&self, parcel: Parcel, make: impl FnOnce(&Stamp<'_>) -> Vec<u8>) -> Result<Done, store::Error> {
-        generate::post(self.desk, self.row, parcel, make).await.map(|()| Done::Made)
+        generate::post(self.desk, self.directory, self.row, parcel, make).await.map(|()| Done::Made)
     }
 
     /// One DSN about all of these.

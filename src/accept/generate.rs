@@ -1,7 +1,9 @@
 //! Messages that this server makes: they enter like any other, from nobody, under no rule (policy semantics §3.2 O7).
 
 use super::desk::Desk;
+use super::judge::Source;
 use super::record;
+use super::signing::{self, Leaving, Whose};
 use super::{Acceptance, Incoming};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
@@ -67,12 +69,13 @@ impl Parcel {
 /// Fails as [`Fulfilment`] says.
 pub async fn post(
     desk: &Desk,
+    directory: &Directory,
     follow_up: &FollowUp,
     parcel: Parcel,
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
 ) -> Result<(), store::Error> {
     let (is_copy, unchanged) = (parcel.is_copy, parcel.unchanged.clone());
-    commit(desk, parcel, Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }), make).await
+    commit(desk, directory, parcel, Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }), make).await
 }
 
 /// Sends a message that follows no other, with the null reverse-path; `make` writes it under the id that it gets. Nothing
@@ -84,13 +87,14 @@ pub async fn send(
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
 ) -> Result<(), store::Error> {
     match Parcel::to(directory, to) {
-        Some(parcel) => commit(desk, parcel, None, make).await,
+        Some(parcel) => commit(desk, directory, parcel, None, make).await,
         None => Ok(()),
     }
 }
 
 async fn commit(
     desk: &Desk,
+    directory: &Directory,
     parcel: Parcel,
     fulfils: Option<Fulfilment>,
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
@@ -101,9 +105,13 @@ async fn commit(
     let message = make(&Stamp { host: &desk.hostname, id: &id, now });
     incoming.push(&message).await?;
     let trace = record::generated(incoming.header(), &parcel.to, message.len(), now);
-    let Parcel { targets, queue, extra, .. } = parcel;
+    let Parcel { targets, mut queue, extra, .. } = parcel;
+    let mut fronts = vec![Front::new(b"Return-Path: <>\r\n".to_vec())];
+    let (header, source) = (incoming.header().to_vec(), Source::Incoming(&incoming));
+    let leaving = Leaving { directory, whose: Whose::Ours, header: &header, source: &source, now };
+    leaving.sign(desk, (&mut fronts, &mut queue), &signing::kept(&targets, &[])).await?;
     let acceptance = Acceptance {
-        fronts: vec![Front::new(b"Return-Path: <>\r\n".to_vec())],
+        fronts,
         queue,
         trace: Some(trace),
         when_full: WhenFull::Queue,

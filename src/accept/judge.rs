@@ -2,15 +2,17 @@
 //! for the plan (policy semantics §13).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::desk::Desk;
 use super::letter::Letter;
 use super::{Incoming, assemble};
-use crate::directory::Target;
-use crate::mail::{Address, BlobId, Domain};
+use crate::directory::{Organisation, Target};
+use crate::mail::{AccountId, Address, BlobId, Domain};
+use crate::policy::dmarc::{self, Treatment};
 use crate::proto::message::inspect::Inspection;
 use crate::routing::rules::{self, Candidates, Copy, Forwarding, Message, Outcome, Position, Stage};
-use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Receiver, Via};
+use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Junk, Receiver, Via};
 use crate::store;
 
 /// Where the content of a letter is.
@@ -38,6 +40,31 @@ impl Source<'_> {
                         let message = reader.message(blob)?;
                         let mut out = Vec::new();
                         reader.rest(message.rest(), 0, limit, &mut out)?;
+                        Ok(out)
+                    })
+                    .await
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Octets of the content from `at` on, at most `limit`; none at its end.
+    pub async fn piece(&self, desk: &Desk, at: u64, limit: u64) -> Result<Vec<u8>, store::Error> {
+        let end = at.saturating_add(limit);
+        match self {
+            Source::Incoming(incoming) => {
+                let mut out = Vec::new();
+                incoming.read(at, end.min(incoming.size()), &mut out).await?;
+                Ok(out)
+            }
+            Source::Stored(blob) => {
+                let blob = *blob;
+                desk.store
+                    .read(move |reader| {
+                        let message = reader.message(blob)?;
+                        let mut out = Vec::new();
+                        reader.rest(message.rest(), at, end.min(message.rest().size), &mut out)?;
                         Ok(out)
                     })
                     .await
@@ -127,13 +154,34 @@ pub async fn judge(
     }
     let facts = Facts {
         delivered_to: assemble::delivered_to(letter.header),
-        junk: outcome.junk(),
+        junk: with_disowned(outcome.junk(), letter, &expansion.deliveries),
         ended: outcome.ended(),
         by_rules: None,
     };
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
     Ok(judgement)
+}
+
+/// With the accounts for which a message is junk because its author's domain disowns it (DMARC).
+fn with_disowned(junk: Junk, letter: &Letter<'_>, deliveries: &[Delivery]) -> Junk {
+    let directory = letter.directory;
+    let treats = |organisation: &&Arc<Organisation>| dmarc::treatment(organisation, letter.auth) != Treatment::Noted;
+    let strict: HashSet<_> = directory.organisations().filter(treats).map(|organisation| organisation.id).collect();
+    if strict.is_empty() {
+        return junk;
+    }
+    let account = |delivery: &Delivery| match delivery.to {
+        Receiver::Account(id) => directory.account_organisation(id).filter(|o| strict.contains(o)).map(|_| id),
+        Receiver::External(_) => None,
+    };
+    let mut accounts: HashSet<AccountId> = deliveries.iter().filter_map(account).collect();
+    match junk {
+        Junk::All => return Junk::All,
+        Junk::Some(others) => accounts.extend(others),
+        Junk::Nobody => {}
+    }
+    if accounts.is_empty() { Junk::Nobody } else { Junk::Some(accounts) }
 }
 
 impl Judgement {
@@ -179,7 +227,7 @@ fn name(to: &Receiver) -> String {
 }
 
 /// A domain of ours that has to do with the letter: of a recipient, or of the sender.
-fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
+pub(super) fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
     let directory = letter.directory;
     let addresses = letter.recipients.iter().filter_map(|r| match &r.addressed {
         Addressed::Account { account, .. } => Some(directory.account(*account)?.address.clone()),

@@ -8,6 +8,7 @@ use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
 use super::letter::{Letter, Recipient, Wishes};
+use super::signing::{self, Leaving};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
 use crate::mail::{Address, HoldId};
@@ -174,7 +175,12 @@ async fn release(
         }
         Reason::Copy { .. } => (Expansion::default(), Step::Moderated),
     };
-    let parts = assemble_expansion(desk, &letter, &Source::Stored(held.transaction), expansion, step).await?;
+    let source = Source::Stored(held.transaction);
+    let mut parts = assemble_expansion(desk, &letter, &source, expansion, step).await?;
+    let mut kept = signing::kept(&parts.targets, &parts.holds);
+    // Stored already.
+    kept.insert(0);
+    Leaving::letter(&letter, &source).sign(desk, (&mut parts.fronts, &mut parts.queue), &kept).await?;
     let rules = if rules.is_empty() { rule_set::of(&letter, &parts) } else { rules };
     commit(desk, &letter, held, parts, (by, rules)).await
 }

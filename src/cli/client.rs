@@ -209,7 +209,8 @@ fn refused(error: ErrorBody) -> Failure {
     Failure::Refused { key: error.key, message }
 }
 
-fn fitting<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+/// An answer in the shape that this version knows.
+pub fn fitting<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
     serde_json::from_value(value).map_err(|e| Failure::Failed(format!("answer of another version of the server: {e}")))
 }
 

@@ -56,6 +56,12 @@ pub struct OrganisationSettings {
     /// Whether the audit log has the first look at each monitor's copy; on without it.
     #[arg(long)]
     record_monitor_reads: Option<Switch>,
+    /// What becomes of mail that fails DMARC; none without it.
+    #[arg(long, value_parser = ["none", "junk", "reject"])]
+    dmarc: Option<String>,
+    /// A domain whose seal (ARC) on a message says more than DMARC.
+    #[arg(long, value_name = "DOMAIN")]
+    trusted_sealer: Vec<String>,
 }
 
 /// Nodes of an organisation's tree.
@@ -214,11 +220,15 @@ fn list(
 
 impl OrganisationSettings {
     fn body(&self, name: &str) -> Value {
-        let fields = [("external_forward", &self.external_forward), ("hold_limit", &self.hold_limit)];
+        let fields =
+            [("external_forward", &self.external_forward), ("hold_limit", &self.hold_limit), ("dmarc", &self.dmarc)];
         let mut body =
             object([("name", Some(name))].into_iter().chain(fields.map(|(field, value)| (field, value.as_deref()))));
         if let (Some(switch), Some(fields)) = (self.record_monitor_reads, body.as_object_mut()) {
             fields.insert("record_monitor_reads".to_owned(), Value::Bool(switch.is_on()));
+        }
+        if let (false, Some(fields)) = (self.trusted_sealer.is_empty(), body.as_object_mut()) {
+            fields.insert("trusted_sealers".to_owned(), self.trusted_sealer.clone().into());
         }
         body
     }

@@ -1,15 +1,18 @@
 //! From what was written to what is needed: defaults, paths, and what fits together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{DnsTable, LimitsTable, ListenerTable, StoreTable, TimeoutsTable, TlsTable};
+use super::file::{
+    DkimTable, DnsTable, LimitsTable, ListenerTable, MtaSts, PublishTable, StoreTable, TimeoutsTable, TlsTable,
+};
 use super::outbound;
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
 use crate::mail::Domain;
-use crate::server::SessionLimits;
+use crate::policy::published::{Service, StsMode};
+use crate::server::{Publish, SessionLimits};
 
 /// What does not fit.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -109,6 +112,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
     let has_certificate = file.tls.is_some();
     let listeners = listeners(file.listener, has_certificate)?;
     let certificate = certificate(file.tls.unwrap_or_default(), folder, &listeners)?;
+    let publish = publish(file.publish, &file.dkim, &listeners)?;
     Ok(Config {
         hostname,
         data_dir: folder.join(file.data_dir),
@@ -121,6 +125,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
         dns: dns(file.dns)?,
         outbound: outbound::check(file.outbound, folder)?,
+        publish,
         log: Log { format: file.log.format, level: file.log.level },
     })
 }
@@ -238,6 +243,33 @@ fn dns(table: DnsTable) -> Result<Resolvers, Problem> {
     }
     let timeout = time("dns.timeout", table.timeout, Duration::from_secs(5))?;
     Ok(Resolvers { servers: table.servers, timeout })
+}
+
+fn publish(table: PublishTable, dkim: &DkimTable, listeners: &[Listener]) -> Result<Publish, Problem> {
+    let is_public = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
+    if !table.addresses.iter().all(is_public) {
+        return Err(Problem::Range { key: "publish.addresses", allowed: "addresses of one host" });
+    }
+    let sts = match table.mta_sts {
+        MtaSts::None => StsMode::None,
+        MtaSts::Testing => StsMode::Testing,
+        MtaSts::Enforce => StsMode::Enforce,
+    };
+    let services = listeners.iter().filter_map(service).collect();
+    Ok(Publish { addresses: table.addresses, services, sts, automatic_keys: dkim.automatic })
+}
+
+/// What a listener offers to clients elsewhere, and on which port; one whose port is any free one is at the usual port.
+fn service(listener: &Listener) -> Option<(Service, u16)> {
+    let (service, usual) = match listener.protocol {
+        Protocol::Submissions => (Service::Submissions, 465),
+        Protocol::Submission => (Service::Submission, 587),
+        Protocol::Imaps => (Service::Imaps, 993),
+        Protocol::Imap => (Service::Imap, 143),
+        Protocol::Pop3s => (Service::Pop3s, 995),
+        Protocol::Smtp | Protocol::Pop3 | Protocol::Admin => return None,
+    };
+    Some((service, if listener.bind.port() == 0 { usual } else { listener.bind.port() }))
 }
 
 pub(super) fn time(key: &'static str, written: Option<Time>, default: Duration) -> Result<Duration, Problem> {

@@ -1,7 +1,7 @@
 //! The configuration as it is written. A key's default is that of `conf/posthouse.toml`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -38,6 +38,12 @@ pub struct File {
     /// Mail to other hosts.
     #[serde(default)]
     pub outbound: OutboundTable,
+    /// What domains publish.
+    #[serde(default)]
+    pub publish: PublishTable,
+    /// Signatures.
+    #[serde(default)]
+    pub dkim: DkimTable,
     /// The log.
     #[serde(default)]
     pub log: LogTable,
@@ -210,6 +216,43 @@ pub struct DnsTable {
     pub servers: Vec<SocketAddr>,
     /// An answer.
     pub timeout: Option<Time>,
+}
+
+/// `[publish]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishTable {
+    /// The addresses from which this server sends and where others reach it; without any, those that its host name has.
+    pub addresses: Vec<IpAddr>,
+    /// The mode of the MTA-STS policy.
+    pub mta_sts: MtaSts,
+}
+
+/// `mode` of the MTA-STS policy (RFC 8461 §3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MtaSts {
+    /// There is no policy.
+    None,
+    /// Failures are reported.
+    #[default]
+    Testing,
+    /// Without TLS no mail.
+    Enforce,
+}
+
+/// `[dkim]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DkimTable {
+    /// Make keys for each domain that is added.
+    pub automatic: bool,
+}
+
+impl Default for DkimTable {
+    fn default() -> Self {
+        Self { automatic: true }
+    }
 }
 
 /// `[log]`

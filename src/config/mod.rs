@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::mail::{Domain, Network};
-use crate::server::SessionLimits;
+use crate::server::{Publish, SessionLimits};
 
 /// What the program needs.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub dns: Resolvers,
     /// Mail to other hosts.
     pub outbound: Outbound,
+    /// What domains publish.
+    pub publish: Publish,
     /// The log.
     pub log: Log,
 }

@@ -74,6 +74,7 @@ impl Bench {
             clock: self.clock.clone(),
             hostname: Domain::parse("mail.corp.test").unwrap(),
             srs: SrsKey::new([1; 32]),
+            signers: crate::emailauth::Signers::default(),
             turns: crate::accept::Turns::default(),
         }
     }

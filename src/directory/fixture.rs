@@ -17,6 +17,8 @@ pub fn organisation() -> Organisation {
         external_forward: ExternalForward::default(),
         hold_limit: None,
         record_monitor_reads: true,
+        dmarc: crate::directory::DmarcHandling::None,
+        trusted_sealers: Vec::new(),
         created: NOW,
     }
 }

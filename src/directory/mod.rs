@@ -13,9 +13,10 @@ pub use change::{Change, Refusal};
 pub use lookup::{Lookup, Owner, Principal, Step};
 pub use record::{
     Account, AccountKind, AccountSettings, AccountState, Action, AddressPattern, AdminForward, Alias, Approvers,
-    AutoReply, BlockAction, Blocked, Condition, CopyForm, Credentials, Department, DepartmentScope, Direction,
-    DomainRecord, Edge, ExternalForward, Forward, ForwardTarget, Grant, Group, Hold, HoldOutcome, Incoming, Listing,
-    Members, Mode, Moderated, Moderation, MonitorCopy, Nested, Organisation, Peer, Place, RecordError, Relay,
-    RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier, SenderEntry, Subject, Target, is_subdomain,
+    AutoReply, BlockAction, Blocked, Condition, CopyForm, Credentials, Department, DepartmentScope, Direction, DkimKey,
+    DmarcHandling, DomainKeys, DomainRecord, Edge, ExternalForward, Forward, ForwardTarget, Grant, Group, Hold,
+    HoldOutcome, Incoming, KeyPair, KeyState, Listing, Members, Mode, Moderated, Moderation, MonitorCopy, Nested,
+    Organisation, Peer, Place, PrivateKey, RecordError, Relay, RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier,
+    SenderEntry, Subject, Target, is_subdomain,
 };
 pub use snapshot::Directory;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::record::{self, Counters, place};
 use super::{
-    Account, AccountState, Alias, Department, DepartmentScope, DomainRecord, Group, Organisation, RecordError, Relay,
-    RelayKind, Rule,
+    Account, AccountState, Alias, Department, DepartmentScope, DomainKeys, DomainRecord, Group, Organisation,
+    RecordError, Relay, RelayKind, Rule,
 };
 use crate::mail::{
     AccountId, Address, AddressKey, AliasId, DepartmentId, Domain, DomainId, GroupId, OrganisationId, RelayId, RuleId,
@@ -20,6 +20,7 @@ pub struct Directory {
     pub(super) counters: Counters,
     pub(super) organisations: BTreeMap<OrganisationId, Arc<Organisation>>,
     pub(super) domains: BTreeMap<DomainId, Arc<DomainRecord>>,
+    pub(super) keys: BTreeMap<DomainId, Arc<DomainKeys>>,
     pub(super) departments: BTreeMap<DepartmentId, Arc<Department>>,
     // Behind one Arc each: a change copies only those that it touches.
     pub(super) accounts: Arc<BTreeMap<AccountId, Arc<Account>>>,
@@ -107,6 +108,11 @@ impl Directory {
     /// The domain with this id.
     pub fn domain_by_id(&self, id: DomainId) -> Option<&Arc<DomainRecord>> {
         self.domains.get(&id)
+    }
+
+    /// The keys with which a domain signs; `None` if it never had any.
+    pub fn keys(&self, id: DomainId) -> Option<&Arc<DomainKeys>> {
+        self.keys.get(&id)
     }
 
     /// The domain of this name, or the one of which it is a second name.
@@ -352,6 +358,7 @@ impl Directory {
         match kind {
             record::ORGANISATION => load!(self.organisations, Organisation),
             record::DOMAIN => load!(self.domains, DomainRecord),
+            record::KEYS => load!(self.keys, DomainKeys),
             record::DEPARTMENT => load!(self.departments, Department),
             record::ACCOUNT => load!(Arc::make_mut(&mut self.accounts), Account),
             record::ALIAS => load!(Arc::make_mut(&mut self.aliases), Alias),
@@ -375,6 +382,9 @@ impl Directory {
             if twice || !owned || id.number() >= self.counters.domain {
                 return Err(contradiction(record::DOMAIN, id.number()));
             }
+        }
+        if let Some(id) = self.keys.keys().find(|id| !self.domains.contains_key(id)) {
+            return Err(contradiction(record::KEYS, id.number()));
         }
         let names = &self.domain_names;
         let hosted = |a: &Address| a.domain().is_some_and(|d| names.contains_key(d));

@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use mail_auth::common::headers::Header;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::{DomainKey, VerifySignature};
 use mail_auth::dkim::{DkimError, Signature};
-use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters, ResolverCache, Txt};
+use mail_auth::{AuthenticatedMessage, Error, MX, MessageAuthenticator, Parameters, RecordSet, ResolverCache, Txt};
 use tokio::time::timeout;
 
 use super::content::{DkimContent, signature_fields};
@@ -100,15 +101,15 @@ fn judge(signature: &Signature, content: &DkimContent) -> Option<DkimResult> {
     None
 }
 
-/// The key of a signature (RFC 6376 §3.6.2).
-async fn key(dns: &Dns, signature: &Signature) -> Result<DomainKey, DkimResult> {
+/// The key of a signature (RFC 6376 §3.6.2), or of a seal.
+pub(super) async fn key(dns: &Dns, signature: &impl VerifySignature) -> Result<DomainKey, DkimResult> {
     let records = dns.txt(&signature.domain_key()).await.map_err(|error| match error {
         DnsError::NotFound => DkimResult::PermError,
         DnsError::Temporary => DkimResult::TempError,
     })?;
     let key = records.iter().find_map(|record| DomainKey::parse(record).ok()).ok_or(DkimResult::PermError)?;
     // RFC 8301 §3.2; the keys of Ed25519 have no such choice.
-    let is_weak = signature.a == Algorithm::RsaSha256 && key.p.public_key_bits() < MIN_RSA_BITS;
+    let is_weak = signature.algorithm() == Algorithm::RsaSha256 && key.p.public_key_bits() < MIN_RSA_BITS;
     if is_weak { Err(DkimResult::Policy) } else { Ok(key) }
 }
 
@@ -127,16 +128,8 @@ async fn with_key(
         dkim_headers: vec![Header::new(name, value, signature.clone())],
         ..AuthenticatedMessage::default()
     };
-    let keys = Keys(HashMap::from([(signature.domain_key().into(), Txt::DomainKey(Arc::new(key)))]));
-    let parameters = Parameters {
-        params: &message,
-        cache_txt: Some(&keys),
-        cache_mx: None::<&NoCache<_, _>>,
-        cache_ptr: None::<&NoCache<_, _>>,
-        cache_ipv4: None::<&NoCache<_, _>>,
-        cache_ipv6: None::<&NoCache<_, _>>,
-    };
-    let outputs = verifier.verify_dkim(parameters).await;
+    let keys = Keys::from_iter([(signature.domain_key(), key)]);
+    let outputs = verifier.verify_dkim(keys.parameters(&message)).await;
     outputs.first().map_or(DkimResult::PermError, |output| outcome(output.result()))
 }
 
@@ -152,7 +145,7 @@ fn outcome(result: &mail_auth::DkimResult) -> DkimResult {
 }
 
 /// As they stand, for the canonicalizations: the name with white space before the colon, the value with its line end.
-fn name_and_value(field: Field<'_>) -> (&[u8], &[u8]) {
+pub(super) fn name_and_value(field: Field<'_>) -> (&[u8], &[u8]) {
     if field.name.is_empty() {
         return (field.raw, b"");
     }
@@ -162,7 +155,37 @@ fn name_and_value(field: Field<'_>) -> (&[u8], &[u8]) {
 }
 
 /// The key that was looked up, where `mail-auth` looks first, so that it asks nobody itself.
-struct Keys(HashMap<Box<str>, Txt>);
+pub(super) struct Keys(HashMap<Box<str>, Txt>);
+
+/// What `mail-auth` works with, if it caches nothing itself.
+type OneMessage<'x> = Parameters<
+    'x,
+    &'x AuthenticatedMessage<'x>,
+    Keys,
+    NoCache<Box<str>, RecordSet<MX>>,
+    NoCache<Box<str>, RecordSet<Ipv4Addr>>,
+    NoCache<Box<str>, RecordSet<Ipv6Addr>>,
+    NoCache<IpAddr, RecordSet<Box<str>>>,
+>;
+
+impl Keys {
+    pub(super) fn parameters<'x>(&'x self, message: &'x AuthenticatedMessage<'x>) -> OneMessage<'x> {
+        Parameters {
+            params: message,
+            cache_txt: Some(self),
+            cache_mx: None,
+            cache_ptr: None,
+            cache_ipv4: None,
+            cache_ipv6: None,
+        }
+    }
+}
+
+impl FromIterator<(String, DomainKey)> for Keys {
+    fn from_iter<T: IntoIterator<Item = (String, DomainKey)>>(keys: T) -> Self {
+        Self(keys.into_iter().map(|(name, key)| (name.into(), Txt::DomainKey(Arc::new(key)))).collect())
+    }
+}
 
 impl ResolverCache<Box<str>, Txt> for Keys {
     fn get<Q: Hash + Eq + ?Sized>(&self, name: &Q) -> Option<Txt>

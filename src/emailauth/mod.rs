@@ -1,17 +1,23 @@
 //! Email authentication: asks whether a message is from whom it claims to be from, and reports; what follows from the
-//! answer is for `policy` to say.
+//! answer is for `policy` to say. And signs what leaves, for those who ask the same.
 //!
 //! SPF (RFC 7208) over records read by `mail-auth`, DKIM (RFC 6376, 8301, 8463) verified by `mail-auth` with body hashes
-//! made while the message streams by, DMARC (RFC 7489) over both. Everything is bounded: each of the three in time,
+//! made while the message streams by, DMARC (RFC 7489) over both, ARC (RFC 8617) beside them. Everything is bounded: each of the four in time,
 //! SPF in lookups, DKIM in signatures and header fields, DMARC in author domains; what exceeds the time is a
 //! `temperror`, what exceeds a number a `permerror`.
 
+mod chain;
 mod content;
 mod dkim;
 mod dmarc;
+mod key;
+mod sign;
 mod spf;
 
+pub use chain::seal;
 pub use content::{DkimContent, DkimInput};
+pub use key::{KeyError, NewKey, Signer, Signers, make_key};
+pub use sign::dkim_fields;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -31,6 +37,7 @@ pub struct EmailAuth {
     dns: Dns,
     verifier: MessageAuthenticator,
     time: Duration,
+    signers: Signers,
 }
 
 impl EmailAuth {
@@ -42,12 +49,17 @@ impl EmailAuth {
     /// The same with another limit of time for each of the three.
     pub fn with_time(dns: Dns, time: Duration) -> Self {
         let verifier = MessageAuthenticator(dns.resolver().clone());
-        Self { dns, verifier, time }
+        Self { dns, verifier, time, signers: Signers::default() }
     }
 
     /// What the DNS is asked through.
     pub fn dns(&self) -> &Dns {
         &self.dns
+    }
+
+    /// Keys of ours that have been read.
+    pub fn signers(&self) -> &Signers {
+        &self.signers
     }
 
     /// SPF for the domain of the reverse-path: may this client send for it? A null reverse-path has no domain, and
@@ -69,6 +81,7 @@ impl EmailAuth {
         header_from: &HeaderAddresses,
     ) -> AuthResults {
         let dkim = dkim::verify(&self.verifier, &self.dns, content, self.time).await;
+        let arc = chain::verify(&self.verifier, &self.dns, content, self.time).await;
         let envelope = match reverse_path {
             ReversePath::Address(address) => address.domain(),
             ReversePath::Null => None,
@@ -76,7 +89,7 @@ impl EmailAuth {
         let evidence = dmarc::Evidence { spf, envelope, dkim: &dkim };
         let dmarc = timeout(self.time, dmarc::evaluate(&self.dns, header_from, &evidence)).await;
         let too_late = Dmarc { result: DmarcResult::TempError, policy: DmarcPolicy::None };
-        AuthResults { spf, dmarc: dmarc.unwrap_or(too_late), dkim }
+        AuthResults { spf, dmarc: dmarc.unwrap_or(too_late), dkim, arc }
     }
 }
 

@@ -12,6 +12,7 @@ mod clock;
 mod dsn;
 mod flag;
 mod id;
+mod key_algorithm;
 mod mailbox_name;
 mod network;
 mod span;
@@ -30,6 +31,7 @@ pub use id::{
     AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, GroupId, HoldId, MailboxId, OrganisationId, QueueId,
     RelayId, RuleId,
 };
+pub use key_algorithm::KeyAlgorithm;
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
 pub use span::Span;

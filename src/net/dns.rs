@@ -55,6 +55,25 @@ pub struct Mx {
     pub exchange: String,
 }
 
+/// An SRV record (RFC 2782); written as a zone file has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Srv {
+    /// Lower ones first.
+    pub priority: u16,
+    /// How often among those of one priority.
+    pub weight: u16,
+    /// Where it listens.
+    pub port: u16,
+    /// The host, absolute; `.` if the service is not there.
+    pub target: String,
+}
+
+impl fmt::Display for Srv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.priority, self.weight, self.port, self.target)
+    }
+}
+
 impl Dns {
     /// Asks these servers, or those of `/etc/resolv.conf` if there are none; a question takes at most `time`.
     pub fn new(servers: &[SocketAddr], time: Duration) -> Result<Self, DnsSetupError> {
@@ -123,6 +142,26 @@ impl Dns {
             Ok(found) => Ok((found.records, found.is_secure)),
             Err(_) => Err(DnsError::Temporary),
         }
+    }
+
+    /// SRV records.
+    pub async fn srv(&self, name: &str) -> Result<Vec<Srv>, DnsError> {
+        self.ask(name, RecordType::SRV, |data| match data {
+            RData::SRV(srv) => {
+                Some(Srv { priority: srv.priority, weight: srv.weight, port: srv.port, target: srv.target.to_ascii() })
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// The name of which this one is an alias, absolute.
+    pub async fn cname(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        self.ask(name, RecordType::CNAME, |data| match data {
+            RData::CNAME(cname) => Some(cname.0.to_ascii()),
+            _ => None,
+        })
+        .await
     }
 
     /// The names of an address (RFC 1035 §3.5), absolute.

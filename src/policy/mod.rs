@@ -4,11 +4,13 @@
 pub mod administration;
 pub mod answer;
 pub mod auto_reply;
+pub mod dmarc;
 pub mod gateway;
 pub mod group;
 pub mod login;
 pub mod message;
 pub mod ownership;
+pub mod published;
 pub mod recipient;
 pub mod reverse_path;
 pub mod scope;

@@ -40,6 +40,8 @@ pub enum Reason {
     GroupDenied,
     /// `group.unverified`: the permission depends on a claim that is not true.
     GroupUnverified,
+    /// The author's domain disowns it (DMARC), and all that it is for want that to count.
+    Dmarc,
     /// `group.retry`: the same, but that could not be found out.
     GroupRetry,
     /// `group.empty`: nobody is in it, or too many.

@@ -175,6 +175,60 @@ pub struct Dmarc {
     pub policy: DmarcPolicy,
 }
 
+/// What became of the chain of seals on a message that others passed on (RFC 8617 §5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArcResult {
+    /// There is none.
+    #[default]
+    None,
+    /// It holds.
+    Pass,
+    /// It does not.
+    Fail,
+    /// A key could not be looked up now.
+    TempError,
+}
+
+impl ArcResult {
+    /// The word of RFC 8617 §4.4, or of RFC 8601 §2.7.1 for what is not known.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ArcResult::None => "none",
+            ArcResult::Pass => "pass",
+            ArcResult::Fail => "fail",
+            ArcResult::TempError => "temperror",
+        }
+    }
+}
+
+impl fmt::Display for ArcResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The chain of seals (RFC 8617).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArcChain {
+    /// Whether it holds.
+    pub result: ArcResult,
+    /// How many seals it has.
+    pub instances: u8,
+    /// Who sealed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealer: Option<Domain>,
+    /// The last seal says that the message passed DMARC when it came there.
+    #[serde(default)]
+    pub passed_dmarc: bool,
+}
+
+impl ArcChain {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Everything that was found about one message. The default is a message about which nothing was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthResults {
@@ -184,6 +238,9 @@ pub struct AuthResults {
     pub dkim: Vec<DkimSignature>,
     /// DMARC for the domain of the From field.
     pub dmarc: Dmarc,
+    /// The chain of seals.
+    #[serde(default, skip_serializing_if = "ArcChain::is_none")]
+    pub arc: ArcChain,
 }
 
 /// The names that the results are about, for the Authentication-Results field.
@@ -213,7 +270,12 @@ impl AuthResults {
 
     /// The Authentication-Results field (RFC 8601 §2.2), folded, with its line end. `authserv_id` is our host name.
     pub fn field(&self, authserv_id: &Domain, identities: Identities<'_>) -> String {
-        let mut field = format!("Authentication-Results: {authserv_id};\r\n\tspf={}", self.spf);
+        format!("Authentication-Results: {}\r\n", self.results(authserv_id, identities))
+    }
+
+    /// What the field says, without its name and line end: ARC keeps it for who gets the message next (RFC 8617 §4.1.1).
+    pub fn results(&self, authserv_id: &Domain, identities: Identities<'_>) -> String {
+        let mut field = format!("{authserv_id};\r\n\tspf={}", self.spf);
         if let Some(domain) = identities.mail_from {
             field.push_str(&format!(" smtp.mailfrom={domain}"));
         }
@@ -230,7 +292,9 @@ impl AuthResults {
         if let Some(domain) = identities.header_from {
             field.push_str(&format!(" header.from={domain}"));
         }
-        field.push_str("\r\n");
+        if self.arc.result != ArcResult::None {
+            field.push_str(&format!(";\r\n\tarc={} (i={})", self.arc.result, self.arc.instances));
+        }
         field
     }
 }
@@ -255,7 +319,20 @@ mod tests {
                 signature("other.test", "k_1", DkimResult::TempError),
             ],
             dmarc: Dmarc { result: DmarcResult::Pass, policy: DmarcPolicy::Reject },
+            arc: ArcChain::default(),
         }
+    }
+
+    #[test]
+    fn a_chain_of_seals_is_told_of() {
+        let arc = ArcChain { result: ArcResult::Fail, instances: 3, ..ArcChain::default() };
+        let results = AuthResults { arc, ..AuthResults::default() };
+        let field = results.field(&domain("mail.corp.test"), Identities::default());
+        assert!(field.ends_with(";\r\n\tdmarc=none;\r\n\tarc=fail (i=3)\r\n"), "{field}");
+        let text = serde_json::to_string(&results).unwrap();
+        assert_eq!(serde_json::from_str::<AuthResults>(&text).unwrap(), results);
+        let before = serde_json::to_string(&all()).unwrap();
+        assert!(!before.contains("arc"), "as it was stored before: {before}");
     }
 
     #[test]

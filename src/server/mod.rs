@@ -7,4 +7,4 @@ pub mod smtp;
 
 mod services;
 
-pub use services::{LiveDirectory, Services, SessionLimits, Shutdown};
+pub use services::{LiveDirectory, Publish, Services, SessionLimits, Shutdown};

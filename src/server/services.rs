@@ -1,5 +1,6 @@
 //! What every session is given.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::login::Authenticator;
 use crate::mail::srs::SrsKey;
 use crate::mail::{AccountId, Clock, Domain};
 use crate::net::tls::Tls;
+use crate::policy::published::{Service, Site, StsMode};
 use crate::store::Store;
 
 /// What sessions work with. One for the process, shared.
@@ -35,6 +37,8 @@ pub struct Services {
     pub limits: SessionLimits,
     /// Bounds of what accepting does at once.
     pub turns: Turns,
+    /// What this server is to the world.
+    pub publish: Publish,
 }
 
 impl Services {
@@ -45,8 +49,36 @@ impl Services {
             clock: self.clock.clone(),
             hostname: self.hostname.clone(),
             srs: self.srs.clone(),
+            signers: self.email_auth.signers().clone(),
             turns: self.turns.clone(),
         }
+    }
+}
+
+/// What domains here publish, as far as the configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// From where this server sends and where it is reached; empty if nobody said so.
+    pub addresses: Vec<IpAddr>,
+    /// What clients may use.
+    pub services: Vec<(Service, u16)>,
+    /// How strictly others are to ask for TLS.
+    pub sts: StsMode,
+    /// Domains get keys to sign with as soon as they are there.
+    pub automatic_keys: bool,
+}
+
+impl Publish {
+    /// For the host of this name.
+    pub fn site(&self, hostname: &Domain) -> Site {
+        let Self { addresses, services, sts, .. } = self.clone();
+        Site { hostname: hostname.clone(), addresses, services, sts }
+    }
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), services: Vec::new(), sts: StsMode::default(), automatic_keys: true }
     }
 }
 
@@ -113,6 +145,11 @@ impl LiveDirectory {
     pub fn replace(&self, directory: Directory) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
         self.changes.send_replace(());
+    }
+
+    /// Tells of every change from now on.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Comes back when the account may have no session (any more): frozen, binned or gone (policy semantics §10.1).

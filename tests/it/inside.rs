@@ -201,6 +201,7 @@ async fn services(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, resolver: Sock
         tls: None,
         limits: SessionLimits::default(),
         turns: posthouse::accept::Turns::default(),
+        publish: posthouse::server::Publish::default(),
     })
 }
 

@@ -23,6 +23,7 @@ mod scram;
 mod server;
 #[allow(dead_code, reason = "shared with tests/emailauth.rs, which needs more of it")]
 mod signer;
+mod signing;
 mod smtp;
 mod smtp_dialogs;
 mod smuggling;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::record::{self, Counters};
 use super::snapshot::Bound;
-use super::{Account, Alias, Department, Directory, DomainRecord, Group, Organisation, Relay, Rule};
+use super::{Account, Alias, Department, Directory, DomainKeys, DomainRecord, Group, Organisation, Relay, Rule};
 use crate::mail::one_time;
 use crate::mail::{AccountId, Address, AliasId, DepartmentId, DomainId, GroupId, OrganisationId, RelayId, RuleId};
 
@@ -31,6 +31,8 @@ pub enum Change {
     PutDomain(DomainRecord),
     /// Removes a domain that has no addresses and no second names.
     RemoveDomain(DomainId),
+    /// Sets the keys with which a domain signs.
+    PutKeys(DomainKeys),
     /// Adds or replaces a department.
     PutDepartment(Department),
     /// Removes a department that has nobody in it and none below it.
@@ -183,6 +185,7 @@ impl Draft {
             Change::RemoveOrganisation(id) => self.remove_organisation(*id),
             Change::PutDomain(domain) => self.put_domain(domain),
             Change::RemoveDomain(id) => self.remove_domain(*id),
+            Change::PutKeys(keys) => self.put_keys(keys),
             Change::PutDepartment(department) => self.put_department(department),
             Change::RemoveDepartment(id) => self.remove_department(*id),
             Change::PutAccount(account) => self.put_account(account),

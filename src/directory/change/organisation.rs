@@ -1,7 +1,8 @@
 //! Organisations, domains, departments, relays (policy semantics §1, §3.2, §16).
 
 use super::*;
-use crate::directory::RelayKind;
+use crate::directory::record::PAIRS_PER_DOMAIN;
+use crate::directory::{KeyState, RelayKind};
 
 impl Draft {
     pub(super) fn put_organisation(&mut self, organisation: &Organisation) -> Result<(), Refusal> {
@@ -96,6 +97,29 @@ impl Draft {
         self.next.domains.remove(&id);
         self.next.domain_names.remove(&domain.name);
         self.delete(record::DOMAIN, id.number());
+        if self.next.keys.remove(&id).is_some() {
+            self.delete(record::KEYS, id.number());
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_keys(&mut self, keys: &DomainKeys) -> Result<(), Refusal> {
+        let domain = self.next.domains.get(&keys.id);
+        let name = &domain.ok_or_else(|| Refusal::NotFound(format!("domain {}", keys.id)))?.name;
+        if keys.pairs.len() > PAIRS_PER_DOMAIN {
+            return Err(Refusal::Limit(format!("a domain has at most {PAIRS_PER_DOMAIN} pairs of keys")));
+        }
+        let count = |wanted: fn(&KeyState) -> bool| keys.pairs.iter().filter(|pair| wanted(&pair.state)).count();
+        let is_waiting = |state: &KeyState| matches!(state, KeyState::Pending(_));
+        if count(|state| *state == KeyState::Active) > 1 || count(is_waiting) > 1 {
+            return Err(Refusal::Invalid(format!("domain {name} uses one pair of keys, and one waits at most")));
+        }
+        let selectors: Vec<_> = keys.pairs.iter().flat_map(|pair| &pair.keys).map(|key| &key.selector).collect();
+        if (1..).zip(&selectors).any(|(next, selector)| selectors.iter().skip(next).any(|other| other == selector)) {
+            return Err(Refusal::Invalid(format!("domain {name} has a selector twice")));
+        }
+        self.next.keys.insert(keys.id, Arc::new(keys.clone()));
+        self.write(record::KEYS, keys.id.number(), keys);
         Ok(())
     }
 

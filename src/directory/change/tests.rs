@@ -32,6 +32,8 @@ fn organisation() -> Change {
         external_forward: ExternalForward::default(),
         hold_limit: None,
         record_monitor_reads: true,
+        dmarc: crate::directory::DmarcHandling::None,
+        trusted_sealers: Vec::new(),
         created: NOW,
     })
 }

@@ -9,18 +9,20 @@ pub use account::{
     Credentials, Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier,
 };
 pub use group::{DepartmentScope, Edge, Group, Listing, Members, Mode, Moderated, Moderation, Nested};
-pub use organisation::{Department, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
+pub use organisation::{Department, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
 pub use principal::{AddressPattern, SenderEntry, Target, is_subdomain};
 pub use rule::{
     Action, Approvers, Condition, CopyForm, Direction, Hold, HoldOutcome, MonitorCopy, Peer, Place, Rule, RuleScope,
     Subject,
 };
+pub use signing::{DkimKey, DomainKeys, KeyPair, KeyState, PAIRS_PER_DOMAIN, PrivateKey};
 
 mod account;
 mod group;
 mod organisation;
 mod principal;
 mod rule;
+mod signing;
 
 /// The next free number of each kind of object: an id is never given twice, even after its object is gone, because
 /// what was stored or logged under it must not become somebody else's.
@@ -59,6 +61,8 @@ pub enum RecordError {
 
 /// Kind of record: a [`DomainRecord`].
 pub const DOMAIN: u8 = b'd';
+/// Kind of record: [`DomainKeys`], under the id of the domain.
+pub const KEYS: u8 = b'k';
 /// Kind of record: an [`Account`].
 pub const ACCOUNT: u8 = b'a';
 /// Kind of record: an [`Alias`].

@@ -21,12 +21,37 @@ pub struct Organisation {
     /// Whether the audit log has the first look at each monitor's copy (§14).
     #[serde(default = "yes")]
     pub record_monitor_reads: bool,
+    /// What becomes of mail that fails DMARC.
+    #[serde(default, skip_serializing_if = "DmarcHandling::is_none")]
+    pub dmarc: DmarcHandling,
+    /// Whose seals say more than DMARC: those of domains that pass mail on for its people (RFC 8617 §7.2.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_sealers: Vec<Domain>,
     /// When it was added.
     pub created: Timestamp,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// What becomes of mail that fails DMARC and whose author's domain wants that to be noticed (RFC 7489 §6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmarcHandling {
+    /// Nothing: the result is noted.
+    #[default]
+    None,
+    /// It lies in Junk, whether the domain asks for quarantine or for more.
+    Junk,
+    /// It is refused if the domain asks for that, and lies in Junk if it asks for quarantine.
+    Reject,
+}
+
+impl DmarcHandling {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// Who may forward outside (policy semantics §11.1).

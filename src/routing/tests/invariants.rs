@@ -161,6 +161,8 @@ fn base() -> Vec<(u8, u32, Vec<u8>)> {
         external_forward: ExternalForward::Allow,
         hold_limit: None,
         record_monitor_reads: true,
+        dmarc: crate::directory::DmarcHandling::None,
+        trusted_sealers: Vec::new(),
         created: NOW,
     };
     let domain = |id: u32, name: &str, organisation: u32, alias_of: Option<u32>| DomainRecord {

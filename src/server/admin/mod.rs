@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod error;
 pub mod ops;
+pub mod published;
 pub mod report;
 pub mod spec;
 pub mod view;

@@ -294,6 +294,9 @@ fn touched(directory: &Directory, change: &Change, own: Option<OrganisationId>) 
             Some(old) => (Operation::Organisation, vec![old.organisation, new.organisation]),
             None => (Operation::Server, vec![]),
         },
+        Change::PutKeys(new) => {
+            (Operation::Organisation, all(&[directory.domain_by_id(new.id).map(|d| d.organisation)]))
+        }
         Change::PutDepartment(new) => {
             let old = directory.department(new.id).map(|d| d.organisation);
             (Operation::Organisation, all(&[Some(new.organisation), old]))

@@ -41,7 +41,7 @@ impl Shape for AccountSpec {
 }
 
 impl Shape for DomainSpec {
-    const READ_ONLY: &'static [&'static str] = &["accounts", "aliases"];
+    const READ_ONLY: &'static [&'static str] = &["accounts", "aliases", "dns"];
 }
 
 impl Shape for OrganisationSpec {}

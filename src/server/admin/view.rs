@@ -41,6 +41,18 @@ pub struct DomainDetail {
     pub accounts: usize,
     /// Aliases in it.
     pub aliases: usize,
+    /// What the DNS had of its records when it was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsSummary>,
+}
+
+/// What the DNS had of a domain's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DnsSummary {
+    /// RFC 3339, UTC.
+    pub checked: String,
+    /// Records about which somebody has to do something.
+    pub problems: usize,
 }
 
 /// An account.

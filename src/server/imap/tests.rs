@@ -53,6 +53,7 @@ impl World {
             tls: None,
             limits,
             turns: crate::accept::Turns::default(),
+            publish: crate::server::Publish::default(),
         };
         Self { services: Arc::new(services), engine, stop: watch::Sender::new(false) }
     }

@@ -5,17 +5,19 @@ use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
 use super::{Role, answer, question, refusal};
 use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
+use crate::directory::Directory;
 use crate::emailauth::DkimInput;
 use crate::mail::{ForwardPath, ReversePath, Timestamp};
+use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
 use crate::policy::ownership::{self, Addition};
 use crate::policy::recipient::{Destination, Standing};
 use crate::policy::sender::{Sender, Verification};
 use crate::policy::{self, Access};
-use crate::proto::authres::{AuthResults, SpfResult};
+use crate::proto::authres::{AuthResults, Identities, SpfResult};
 use crate::proto::message::{HeaderAddresses, Received, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
-use crate::routing::{self, Resolution};
+use crate::routing::{self, Addressed, Resolution};
 use crate::server::Services;
 use crate::store;
 
@@ -147,12 +149,16 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
     }
     let (sender, auth) = settle(session, transaction, dkim, &from, incoming.header()).await;
     let now = services.clock.now();
-    let prefix = trace_of(session, transaction, &incoming, addition, now);
+    let results = results(session, transaction, &sender, &auth, &from);
+    let prefix = trace_of(session, transaction, &incoming, (addition, results.as_deref()), now);
     let origin = origin(session, transaction);
     let standing = match standing(transaction, &sender) {
         Ok(standing) => standing,
         Err(verdict) => return refuse(session, transaction, &incoming, verdict),
     };
+    if disowned(&transaction.directory, &standing.kept, &auth) == Treatment::Refused {
+        return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Dmarc));
+    }
     let header = incoming.header().to_vec();
     let letter = Letter {
         id: incoming.id(),
@@ -213,6 +219,20 @@ pub(super) fn origin(session: &Session, transaction: &Transaction) -> Origin {
         helo: transaction.greeted.client.to_string(),
         login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
     }
+}
+
+/// What becomes of a message that its author's domain disowns, for all its recipients.
+fn disowned(directory: &Directory, recipients: &[Recipient], auth: &AuthResults) -> Treatment {
+    let organisation = |recipient: &Recipient| match &recipient.addressed {
+        Addressed::Account { account, .. } => directory.account_organisation(*account),
+        Addressed::Group(id) => directory.group_organisation(*id),
+        Addressed::External(_) => None,
+    };
+    let of = |recipient| match organisation(recipient).and_then(|id| directory.organisation(id)) {
+        Some(organisation) => dmarc::treatment(organisation, auth),
+        None => Treatment::Noted,
+    };
+    dmarc::of_all(recipients.iter().map(of))
 }
 
 fn refuse(session: &Session, transaction: &Transaction, incoming: &Incoming, verdict: policy::Verdict) -> Reply {
@@ -328,11 +348,31 @@ fn addition(
     ownership::decide(&transaction.directory, login.account.id, &facts)
 }
 
+/// The Authentication-Results field of a message from elsewhere, if anything was asked about it (RFC 8601 §2).
+fn results(
+    session: &Session,
+    transaction: &Transaction,
+    sender: &Sender,
+    auth: &AuthResults,
+    from: &HeaderAddresses,
+) -> Option<String> {
+    if transaction.greeted.login.is_some() || *auth == AuthResults::default() {
+        return None;
+    }
+    let mail_from = match &sender.reverse_path {
+        ReversePath::Address(address) => address.domain(),
+        ReversePath::Null => None,
+    };
+    let authors = from.domains();
+    let header_from = if let [only] = authors.as_slice() { Some(only) } else { None };
+    Some(auth.field(&session.services.hostname, Identities { mail_from, header_from }))
+}
+
 fn trace_of(
     session: &Session,
     transaction: &Transaction,
     incoming: &Incoming,
-    addition: Addition,
+    (addition, results): (Addition, Option<&str>),
     now: Timestamp,
 ) -> Vec<u8> {
     let origin = match (session.port.role, &transaction.greeted.login) {
@@ -361,6 +401,7 @@ fn trace_of(
             is_authenticated: transaction.greeted.login.is_some(),
         },
         id: incoming.id(),
+        results,
         recipient,
         at: now,
     })

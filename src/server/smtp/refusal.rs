@@ -32,6 +32,7 @@ fn because(class: u8, reason: Reason) -> Reply {
         Reason::UserDisabled(ref text) => (50, 2, 1, text.as_deref().unwrap_or("Mailbox disabled")),
         Reason::GroupDenied => (50, 7, 2, "Not permitted to send to this group"),
         Reason::GroupUnverified => (50, 7, 26, "Sender could not be verified"),
+        Reason::Dmarc => (50, 7, 26, "Message fails DMARC, and its author's domain asks to reject it"),
         Reason::GroupRetry => (51, 7, 24, "Sender verification temporarily impossible"),
         Reason::GroupEmpty => (50, 2, 4, "Group cannot be expanded"),
         Reason::SplitRecipient => (52, 5, 3, "Send this recipient in a separate transaction"),

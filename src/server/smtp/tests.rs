@@ -79,6 +79,7 @@ impl World {
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
             turns: crate::accept::Turns::default(),
+            publish: crate::server::Publish::default(),
         };
         Self { services: Arc::new(services), engine, clock, stop: watch::Sender::new(false), port }
     }

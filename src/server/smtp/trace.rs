@@ -20,6 +20,8 @@ pub(super) struct Trace<'a> {
     pub transport: Transport,
     /// The message's id.
     pub id: BlobId,
+    /// Authentication-Results, complete with CRLF.
+    pub results: Option<&'a str>,
     /// The recipient, if there is only one: several must not learn of each other (RFC 5321 §7.2).
     pub recipient: Option<&'a ForwardPath>,
     /// Now.
@@ -81,6 +83,8 @@ pub(super) fn prefix(trace: &Trace<'_>) -> Vec<u8> {
 fn write(trace: &Trace<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     let date = format_date(trace.at);
     write!(out, "Return-Path: {}\r\n", trace.reverse_path)?;
+    // Above Received, to whose hop it belongs (RFC 8601 §4.1).
+    out.extend_from_slice(trace.results.unwrap_or_default().as_bytes());
     match &trace.origin {
         Origin::Host(name, ip) => {
             out.extend_from_slice(b"Received: from ");
@@ -126,6 +130,7 @@ mod tests {
             hostname: "mail.example.test",
             transport: Transport { is_extended: true, is_utf8: false, is_encrypted: true, is_authenticated: false },
             id: BlobId::from_octets([0; 12]),
+            results: None,
             recipient,
             at: Timestamp::from_seconds(0),
         }

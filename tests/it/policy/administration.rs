@@ -516,6 +516,8 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/organisations" | "/organisations/{name}") => json!({ "name": "new" }),
         (_, "/domains" | "/domains/{name}") => json!({ "name": "corp.test", "catch_all": "bob@corp.test" }),
         (_, "/domains/{name}/catch-all") => json!({ "account": "bob@corp.test" }),
+        (_, "/domains/{name}/dkim/rotate" | "/domains/{name}/dkim/activate" | "/domains/{name}/dns/check") => json!({}),
+        (_, "/domains/{name}/dkim/retire") => json!({ "pair": "p" }),
         (_, "/relays" | "/relays/{network}") => json!({ "network": "192.0.2.0/24", "kind": "trusted-relay" }),
         (_, "/queue/hold" | "/queue/release" | "/queue/retry" | "/queue/remove") => json!({ "all": true }),
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),

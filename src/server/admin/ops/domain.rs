@@ -6,7 +6,8 @@ use super::super::Actor;
 use super::super::error::OpError;
 use super::super::permission::Reach;
 use super::super::spec::{DomainSpec, Object};
-use super::super::view::{DomainDetail, DomainView};
+use super::super::view::{DnsSummary, DomainDetail, DomainView};
+use super::dkim::{first, new_pair};
 use super::{Admin, Plan, not_found, used_up};
 use crate::directory::change::{self, Change};
 use crate::directory::{Directory, DomainRecord, ExternalForward, Organisation};
@@ -18,6 +19,9 @@ impl Admin {
         let created = self.services.clock.now();
         let name = Domain::parse(&spec.name).map_err(|e| OpError::not_an_address("name", e))?;
         let wanted = name.clone();
+        // Not for a name that will be refused: making keys takes its time.
+        let is_new = self.services.publish.automatic_keys && !self.services.directory.current().hosts(&name);
+        let pair = if is_new { Some(new_pair(created).await?) } else { None };
         let directory = self
             .change(actor, "domain.add", None, move |directory| {
                 let id = directory.new_domain_id(0).ok_or_else(used_up)?;
@@ -32,6 +36,8 @@ impl Admin {
                         external_forward,
                         hold_limit: None,
                         record_monitor_reads: true,
+                        dmarc: crate::directory::DmarcHandling::None,
+                        trusted_sealers: Vec::new(),
                         created,
                     };
                     let change = Change::PutOrganisation(organisation);
@@ -43,6 +49,9 @@ impl Admin {
                     spec.resolve(founded.as_ref().unwrap_or(directory), id, created).map_err(OpError::Shape)?;
                 plan.changes.push(Change::PutDomain(record));
                 plan.touched.push(Object::Domain(id));
+                if let Some(pair) = &pair {
+                    plan.changes.push(Change::PutKeys(first(id, pair, created)));
+                }
                 Ok(plan)
             })
             .await?;
@@ -61,8 +70,11 @@ impl Admin {
     }
 
     /// One domain.
-    pub fn domain(&self, name: &Domain) -> Result<DomainDetail, OpError> {
-        detail(&self.services.directory.current(), name)
+    pub async fn domain(&self, name: &Domain) -> Result<DomainDetail, OpError> {
+        let shown = detail(&self.services.directory.current(), name)?;
+        let check = self.last_dns_check(name).await?;
+        let dns = check.map(|check| DnsSummary { checked: check.checked, problems: check.problems });
+        Ok(DomainDetail { dns, ..shown })
     }
 
     /// Replaces a domain's settings. Its name, its organisation and what it is a second name of stay.
@@ -123,9 +135,10 @@ fn detail(directory: &Directory, name: &Domain) -> Result<DomainDetail, OpError>
         domain,
         accounts: directory.accounts().filter(|a| here(&a.address)).count(),
         aliases: directory.aliases().filter(|a| here(&a.address)).count(),
+        dns: None,
     })
 }
 
-fn domain_in<'a>(directory: &'a Directory, name: &Domain) -> Result<&'a DomainRecord, OpError> {
+pub(super) fn domain_in<'a>(directory: &'a Directory, name: &Domain) -> Result<&'a DomainRecord, OpError> {
     directory.domain(name).map(|d| &**d).ok_or_else(|| not_found(format!("domain {name}")))
 }

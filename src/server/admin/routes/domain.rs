@@ -80,7 +80,7 @@ async fn domains(State(admin): State<Arc<Admin>>, Extension(actor): Extension<Ac
 }
 
 async fn domain(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath) -> Answer<Json<DomainDetail>> {
-    Ok(Json(admin.domain(&name)?))
+    Ok(Json(admin.domain(&name).await?))
 }
 
 async fn add_domain(

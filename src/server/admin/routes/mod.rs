@@ -10,6 +10,7 @@ mod group;
 mod messages;
 mod openapi;
 mod organisation;
+mod published;
 mod route;
 mod rule;
 mod status;
@@ -40,6 +41,7 @@ pub fn routes() -> Vec<Route> {
         status::routes(),
         organisation::routes(),
         domain::routes(),
+        published::routes(),
         account::routes(),
         group::routes(),
         rule::routes(),

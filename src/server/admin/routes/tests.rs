@@ -48,6 +48,8 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         tls: None,
         limits: SessionLimits::default(),
         turns: crate::accept::Turns::default(),
+        // Making keys takes its time.
+        publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
     });
     (router(Admin::new(services.clone())), services)
 }

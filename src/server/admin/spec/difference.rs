@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{AccountSpec, AliasSpec, DepartmentSpec, DomainSpec, GroupSpec, OrganisationSpec, RelaySpec, RuleSpec};
 use crate::directory::{Directory, Rule};
 use crate::mail::{AccountId, Address, AliasId, DepartmentId, DomainId, GroupId, OrganisationId, RelayId, RuleId};
+use crate::server::admin::published::KeysView;
 
 /// An object that a change touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +16,8 @@ pub enum Object {
     Organisation(OrganisationId),
     /// A domain.
     Domain(DomainId),
+    /// The keys with which a domain signs.
+    Keys(DomainId),
     /// A department.
     Department(DepartmentId),
     /// An account.
@@ -59,6 +62,11 @@ impl Object {
                 let shapes = both.map(|d| d.domain_by_id(id).map(|found| DomainSpec::describe(found, d)));
                 self.between(shapes, |s| &s.name)
             }
+            Self::Keys(id) => {
+                let name = after.domain_by_id(id).or(before.domain_by_id(id)).map(|d| d.name.clone());
+                let shape = |d: &Directory| Some(KeysView::of(name.as_ref()?, d.keys(id)?));
+                self.between(both.map(shape), |s| &s.domain)
+            }
             Self::Department(id) => {
                 let shapes = both.map(|d| d.department(id).map(|found| DepartmentSpec::describe(found, d)));
                 self.between(shapes, |s| &s.path)
@@ -96,7 +104,7 @@ impl Object {
         let of = |address: &Address| address.domain().and_then(|d| directory.organisation_of(d));
         match self {
             Self::Organisation(id) => directory.organisation(id).map(|o| o.id),
-            Self::Domain(id) => directory.domain_by_id(id).map(|d| d.organisation),
+            Self::Domain(id) | Self::Keys(id) => directory.domain_by_id(id).map(|d| d.organisation),
             Self::Department(id) => directory.department(id).map(|d| d.organisation),
             Self::Account(id) | Self::Password(id) => directory.account_organisation(id),
             Self::Alias(id) => directory.alias(id).and_then(|a| of(&a.address)),
@@ -110,6 +118,7 @@ impl Object {
         match self {
             Self::Organisation(_) => "organisation",
             Self::Domain(_) => "domain",
+            Self::Keys(_) => "domain-keys",
             Self::Department(_) => "department",
             Self::Account(_) => "account",
             Self::Password(_) => "password",
@@ -123,7 +132,7 @@ impl Object {
     fn number(self) -> u32 {
         match self {
             Self::Organisation(id) => id.number(),
-            Self::Domain(id) => id.number(),
+            Self::Domain(id) | Self::Keys(id) => id.number(),
             Self::Department(id) => id.number(),
             Self::Account(id) | Self::Password(id) => id.number(),
             Self::Alias(id) => id.number(),

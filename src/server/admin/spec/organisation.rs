@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 
 use super::entry::{Resolver, account_text};
 use super::{Octets, Problem, is_default, is_true, yes};
-use crate::directory::{Department, Directory, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
+use crate::directory::{
+    Department, Directory, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind,
+};
 use crate::mail::{DepartmentId, Domain, DomainId, Network, OrganisationId, RelayId, Timestamp};
 
 /// The owner of domains.
@@ -23,6 +25,13 @@ pub struct OrganisationSpec {
     /// Whether the audit log has the first look at each monitor's copy.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub record_monitor_reads: bool,
+    /// What becomes of mail that fails DMARC.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dmarc: DmarcHandling,
+    /// Domains whose seals (ARC) say more than DMARC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub trusted_sealers: Vec<Domain>,
 }
 
 impl OrganisationSpec {
@@ -34,6 +43,8 @@ impl OrganisationSpec {
             external_forward: self.external_forward,
             hold_limit: self.hold_limit.map(|o| o.0),
             record_monitor_reads: self.record_monitor_reads,
+            dmarc: self.dmarc,
+            trusted_sealers: self.trusted_sealers.clone(),
             created,
         }
     }
@@ -45,6 +56,8 @@ impl OrganisationSpec {
             external_forward: organisation.external_forward,
             hold_limit: organisation.hold_limit.map(Octets),
             record_monitor_reads: organisation.record_monitor_reads,
+            dmarc: organisation.dmarc,
+            trusted_sealers: organisation.trusted_sealers.clone(),
         }
     }
 }
