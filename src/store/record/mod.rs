@@ -23,13 +23,20 @@ use crate::mail::{BlobId, Flags, MailboxId, Span, SpecialUse, SystemFlags, Uid, 
 use codec::{Decoder, Encoder};
 
 /// The store's format as a whole; an unknown one is not opened.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
+
+/// The one before, in which the usage of an account held its INBOX as well. It is brought into this form when it is
+/// opened.
+pub const FORMAT_WITH_INBOX_IN_USAGE: u8 = 1;
 
 /// The version octet of every record kind. A kind that changes gets a number of its own.
 const VERSION: u8 = 1;
 
 /// Of a message that leaves out a range of its content.
 const WITH_OMISSION: u8 = 2;
+
+/// Of an account's usage without INBOX.
+const WITHOUT_INBOX: u8 = 2;
 
 /// An account's folder list with what makes new ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub struct FolderList {
     pub last_validity: u32,
 }
 
-/// What an account stores.
+/// What an account stores, or part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Sum of RFC822.SIZE over all entries.
@@ -185,9 +192,10 @@ pub fn decode_count(value: &[u8]) -> Result<u32, Error> {
     input.end(count)
 }
 
-/// Of an account's usage.
+/// Of an account's usage by all mailboxes but INBOX: that one's counts tell the rest, and so a delivery to it, which most
+/// are, does not write this row.
 pub fn encode_usage(usage: Usage) -> Vec<u8> {
-    let mut out = Encoder::new(VERSION);
+    let mut out = Encoder::new(WITHOUT_INBOX);
     out.number(usage.octets);
     out.number(usage.messages);
     out.octets
@@ -195,7 +203,18 @@ pub fn encode_usage(usage: Usage) -> Vec<u8> {
 
 /// Inverse of [`encode_usage`].
 pub fn decode_usage(value: &[u8]) -> Result<Usage, Error> {
-    let mut input = Decoder::new(value, VERSION)?;
+    usage(Decoder::new(value, WITHOUT_INBOX)?)
+}
+
+/// The usage by all mailboxes, as a store of the format before has it; `None` for a row that is in this form already.
+pub fn decode_whole_usage(value: &[u8]) -> Result<Option<Usage>, Error> {
+    match value.first() {
+        Some(&WITHOUT_INBOX) => Ok(None),
+        _ => usage(Decoder::new(value, VERSION)?).map(Some),
+    }
+}
+
+fn usage(mut input: Decoder<'_>) -> Result<Usage, Error> {
     let usage = Usage { octets: input.number()?, messages: input.number()? };
     input.end(usage)
 }
