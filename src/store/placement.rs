@@ -1,5 +1,7 @@
 //! Putting a message into mailboxes, within a transaction: entries, counters, usage and delivery keys.
 
+use std::collections::HashMap;
+
 use super::engine::{Key, Write};
 use super::mailbox::Editor;
 use super::record::{DeliveryRow, DeliveryState, Shape};
@@ -56,12 +58,14 @@ impl Placement {
             reads.extend(needs.inbox.then(|| key::mailbox(target.account, MailboxId::INBOX)));
             reads.extend(needs.key.then(|| key::delivery(target.account, self.transaction, target.origin)));
         }
+        reads.extend(self.is_read().then(|| key::delivery_list(self.transaction)));
         reads
     }
 
     /// How many those are.
     pub fn reads_count(&self) -> usize {
-        self.targets.iter().map(|target| self.needs(target).count()).sum()
+        let of_targets: usize = self.targets.iter().map(|target| self.needs(target).count()).sum();
+        of_targets + usize::from(self.is_read())
     }
 
     /// What is read for a target beside its mailbox.
@@ -81,10 +85,18 @@ impl Placement {
             full: Vec::new(),
         };
         let mut desk = Desk::default();
+        let listed = match values.last() {
+            Some(Some(list)) if self.is_read() => record::decode_delivery_list(list)?,
+            _ => HashMap::new(),
+        };
+        let mut list = Vec::new();
         let mut values = values.iter();
         for target in &self.targets {
             let read = Read::take(self.needs(target), &mut values)?;
-            if self.is_served(read.key)? {
+            if self.is_served(match read.key {
+                Some(value) => Some(record::decode_delivery(value)?),
+                None => listed.get(&(target.account, target.origin)).copied(),
+            })? {
                 continue;
             }
             let put = self.put(target, &mut desk, &mut outcome, &read);
@@ -109,11 +121,19 @@ impl Placement {
             };
             if self.keys != Keys::None && target.origin != super::Origin::Approval {
                 let row = DeliveryRow { state, mailbox: target.mailbox, uid, via: target.via };
+                if self.is_listed() {
+                    list.push((target.account, target.origin, row));
+                    continue;
+                }
                 let key = key::delivery(target.account, self.transaction, target.origin);
                 outcome.writes.push(Write { key, value: Some(record::encode_delivery(&row)) });
             }
         }
         desk.close(&mut outcome.writes);
+        if !list.is_empty() {
+            let value = Some(record::encode_delivery_list(&list));
+            outcome.writes.push(Write { key: key::delivery_list(self.transaction), value });
+        }
         Ok(outcome)
     }
 
@@ -141,12 +161,17 @@ impl Placement {
         Ok(Placed { account: target.account, mailbox: target.mailbox, uid_validity, uid, modseq })
     }
 
-    fn is_served(&self, key: Option<&[u8]>) -> Result<bool, Error> {
-        let Some(value) = key else { return Ok(false) };
+    fn is_served(&self, row: Option<DeliveryRow>) -> Result<bool, Error> {
+        let Some(row) = row else { return Ok(false) };
         if self.keys == Keys::Claimed {
             return Err(Error::Exists);
         }
-        Ok(self.keys == Keys::Checked || record::decode_delivery(value)?.state != DeliveryState::Full)
+        Ok(self.keys == Keys::Checked || row.state != DeliveryState::Full)
+    }
+
+    /// One row tells of all deliveries, where they are many and the first of their message.
+    fn is_listed(&self) -> bool {
+        self.keys == Keys::Written && self.targets.len() >= LISTED
     }
 
     fn is_read(&self) -> bool {
@@ -157,6 +182,10 @@ impl Placement {
         matches!(self.keys, Keys::Checked | Keys::Retried)
     }
 }
+
+/// From so many deliveries on they are listed in one row, because a row for each is a quarter of what a delivery to a
+/// thousand costs. Below it they are found by account without reading lists.
+const LISTED: usize = 250;
 
 /// The octets that count for a target's copy: a monitor's, and what shows a held message, look at no quota.
 fn limit(target: &Target) -> Option<u64> {

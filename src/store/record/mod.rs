@@ -2,12 +2,14 @@
 //! A value that this version did not write is [`Error::Corrupt`].
 
 mod codec;
+mod delivery_list;
 mod follow_up;
 mod hold;
 mod log;
 mod queue;
 mod slice;
 
+pub use delivery_list::{Listed, decode_delivery_list, encode_delivery_list, listed};
 pub use follow_up::{decode_follow_up, encode_follow_up};
 pub use hold::{decode_hold, encode_hold};
 pub use log::{
