@@ -7,6 +7,7 @@ pub mod record;
 #[cfg(test)]
 pub mod fixture;
 mod lookup;
+mod rule_index;
 mod snapshot;
 
 pub use change::{Change, Refusal};
@@ -18,4 +19,5 @@ pub use record::{
     Members, Mode, Moderated, Moderation, MonitorCopy, Nested, Organisation, Peer, Place, RecordError, Relay,
     RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier, SenderEntry, Subject, Target, is_subdomain,
 };
+pub use rule_index::{Clues, ContentClues, RuleIndex};
 pub use snapshot::Directory;

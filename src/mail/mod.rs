@@ -14,6 +14,7 @@ mod flag;
 mod id;
 mod mailbox_name;
 mod network;
+mod phrases;
 mod span;
 mod status;
 mod text;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
+pub use phrases::PhraseSet;
 pub use span::Span;
 pub use status::EnhancedCode;
 pub use text::{Folded, NamePattern, Phrase};
