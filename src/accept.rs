@@ -33,7 +33,7 @@ use signing::Leaving;
 use crate::directory::Directory;
 use crate::mail::{BlobId, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
-use crate::proto::message::{Front, Scanner, Summary};
+use crate::proto::message::{Front, Part, Scanner, Summary};
 use crate::store::{
     self, Delivered, Delivery, Form, Fulfilment, NewFollowUp, NewHold, NewQueueItem, QueueItem, RuleSet, Staging,
     StateKey, Store, Target, TraceWrite, WhenFull,
@@ -76,6 +76,16 @@ impl Incoming {
     /// The header is longer than that.
     pub fn is_header_cut(&self) -> bool {
         self.scanner.is_header_cut()
+    }
+
+    /// All octets have come: [`Incoming::structure`] is known.
+    fn end(&mut self) {
+        self.scanner.end();
+    }
+
+    /// Where the parts of the message are.
+    fn structure(&self) -> Part {
+        self.scanner.structure()
     }
 
     /// Octets `from..to` of the content so far are appended to `out`.
@@ -139,9 +149,10 @@ impl From<store::Error> for Refused {
 pub async fn accept(
     desk: &Desk,
     letter: &Letter<'_>,
-    incoming: Incoming,
+    mut incoming: Incoming,
     failed: &[Recipient],
 ) -> Result<Accepted, Refused> {
+    incoming.end();
     let source = Source::Incoming(&incoming);
     let mut parts = assemble(desk, letter, &source).await?;
     let kept = signing::kept(&parts.targets, &parts.holds);

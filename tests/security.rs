@@ -122,6 +122,7 @@ impl World {
             store: self.store.clone(),
             clock: self.clock.clone(),
             hostname: Domain::parse("mail.sender.test").expect("a name"),
+            signers: posthouse::emailauth::Signers::default(),
             srs: SrsKey::new([7; 32]),
             turns: Turns::default(),
         }

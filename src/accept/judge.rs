@@ -10,6 +10,7 @@ use super::{Incoming, assemble};
 use crate::directory::{Organisation, Target};
 use crate::mail::{AccountId, Address, BlobId, Domain};
 use crate::policy::dmarc::{self, Treatment};
+use crate::proto::message::Part;
 use crate::proto::message::inspect::Inspection;
 use crate::routing::rules::{self, Candidates, Copy, Forwarding, Message, Outcome, Position, Stage};
 use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Junk, Receiver, Via};
@@ -18,7 +19,7 @@ use crate::store;
 /// Where the content of a letter is.
 #[derive(Debug)]
 pub enum Source<'a> {
-    /// Staged.
+    /// Staged, all of it.
     Incoming(&'a Incoming),
     /// In the store, under this id.
     Stored(BlobId),
@@ -44,6 +45,14 @@ impl Source<'_> {
                     })
                     .await
             }
+        }
+    }
+
+    /// Where the parts are, if the scan that took the message in has told.
+    fn structure(&self) -> Option<Part> {
+        match self {
+            Source::Incoming(incoming) => Some(incoming.structure()),
+            Source::Stored(_) => None,
         }
     }
 }
@@ -140,7 +149,11 @@ pub async fn judge(
         // A content that cannot be read now must not decide anything: W67 of policy semantics.
         let octets = source.read(desk, INSPECTED).await?;
         let is_truncated = letter.size > INSPECTED;
-        let inspect = move || Inspection::of(&octets, is_truncated, Inspection::LIMIT);
+        let structure = if is_truncated { None } else { source.structure() };
+        let inspect = move || match structure {
+            Some(root) => Inspection::of_parts(&octets, &root, is_truncated, Inspection::LIMIT),
+            None => Inspection::of(&octets, is_truncated, Inspection::LIMIT),
+        };
         Some(match letter.size {
             0..=INSPECTED_AT_ONCE => inspect(),
             _ => tokio::task::spawn_blocking(inspect).await.map_err(|_| store::Error::Unavailable)?,

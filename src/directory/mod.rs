@@ -7,6 +7,7 @@ pub mod record;
 #[cfg(test)]
 pub mod fixture;
 mod lookup;
+mod rule_index;
 mod snapshot;
 
 pub use change::{Change, Refusal};
@@ -19,4 +20,5 @@ pub use record::{
     Organisation, Peer, Place, PrivateKey, RecordError, Relay, RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier,
     SenderEntry, Subject, Target, is_subdomain,
 };
+pub use rule_index::{Clues, ContentClues, RuleIndex};
 pub use snapshot::Directory;

@@ -1,12 +1,12 @@
 //! The snapshot: every record, and the indexes that answer who is who without a search.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::record::{self, Counters, place};
 use super::{
     Account, AccountState, Alias, Department, DepartmentScope, DomainKeys, DomainRecord, Group, Organisation,
-    RecordError, Relay, RelayKind, Rule,
+    RecordError, Relay, RelayKind, Rule, RuleIndex,
 };
 use crate::mail::{
     AccountId, Address, AddressKey, AliasId, DepartmentId, Domain, DomainId, GroupId, OrganisationId, RelayId, RuleId,
@@ -35,6 +35,8 @@ pub struct Directory {
     pub(super) staff: Arc<HashMap<DepartmentId, BTreeSet<AccountId>>>,
     /// Rules by priority, then id (policy semantics §13.1).
     pub(super) rule_order: Vec<Arc<Rule>>,
+    /// The indexes of each organisation's rules: made when the first message asks, kept until a rule changes.
+    pub(super) rule_indexes: Arc<BTreeMap<OrganisationId, OnceLock<RuleIndex>>>,
 }
 
 /// What an address is bound to.
@@ -290,6 +292,12 @@ impl Directory {
         self.rule_order.get(first..end).unwrap_or_default()
     }
 
+    /// What finds those of [`Directory::rules_of`] that can match a message; `None` if there are no rules.
+    pub fn rule_index(&self, organisation: OrganisationId) -> Option<&RuleIndex> {
+        let index = self.rule_indexes.get(&organisation)?;
+        Some(index.get_or_init(|| RuleIndex::of(self.rules_of(organisation))))
+    }
+
     /// The rule with this id.
     pub fn rule(&self, id: RuleId) -> Option<&Arc<Rule>> {
         self.rules.get(&id)
@@ -423,6 +431,7 @@ impl Directory {
     pub(super) fn order_rules(&mut self) {
         self.rule_order = self.rules.values().cloned().collect();
         self.rule_order.sort_by_key(|r| (r.organisation, r.priority, r.id));
+        self.rule_indexes = Arc::new(self.rule_order.iter().map(|r| (r.organisation, OnceLock::new())).collect());
     }
 
     /// The account or group that an address is bound to, itself or by an enabled alias.

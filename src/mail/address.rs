@@ -276,8 +276,13 @@ pub struct AddressKey(Box<str>);
 impl AddressKey {
     /// The key of `local@host`, with `local` unquoted. A plus detail is part of `local`.
     pub fn new(local: &str, host: &Host) -> Self {
-        let folded = if local.is_ascii() { local.to_ascii_lowercase() } else { fold(local) };
-        Self(format!("{folded}@{host}").into())
+        let mut text = if local.is_ascii() { local.to_ascii_lowercase() } else { fold(local) };
+        text.push('@');
+        match host {
+            Host::Name(domain) => text.push_str(domain.as_str()),
+            Host::Literal(literal) => text.push_str(&literal.to_string()),
+        }
+        Self(text.into())
     }
 
     /// The normal form as text.

@@ -15,6 +15,7 @@ mod id;
 mod key_algorithm;
 mod mailbox_name;
 mod network;
+mod phrases;
 mod span;
 mod status;
 mod text;
@@ -34,6 +35,7 @@ pub use id::{
 pub use key_algorithm::KeyAlgorithm;
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
+pub use phrases::PhraseSet;
 pub use span::Span;
 pub use status::EnhancedCode;
 pub use text::{Folded, NamePattern, Phrase};

@@ -35,6 +35,11 @@ impl Phrase {
         &self.text
     }
 
+    /// What is looked for, in folded text; `None` if there is nothing.
+    pub(super) fn needle(&self) -> Option<&[u8]> {
+        self.finder.as_ref().map(Finder::needle)
+    }
+
     /// `text` contains it.
     pub fn is_in(&self, text: &Folded) -> bool {
         self.finder.as_ref().is_some_and(|finder| finder.find(text.as_str().as_bytes()).is_some())
@@ -180,16 +185,19 @@ impl Folded {
         self.text.push(SEPARATOR);
     }
 
-    /// Adds text. Normalisation never reaches across white space of ASCII, so each word is folded by itself, and most of
-    /// them cheaply.
+    /// Adds text. Normalisation never reaches across white space of ASCII, so each word is folded by itself, and those of
+    /// ASCII cheaply.
     pub fn push(&mut self, text: &str) {
         if text.is_ascii() {
             return self.ascii(text);
         }
         let mut rest = text;
         while !rest.is_empty() {
+            let (plain, foreign) = rest.split_at_checked(ascii_words(rest)).unwrap_or((rest, ""));
+            self.ascii(plain);
+            rest = foreign;
             if self.text.len() >= self.limit {
-                self.is_cut = true;
+                self.is_cut |= !rest.is_empty();
                 return;
             }
             let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
@@ -206,8 +214,28 @@ impl Folded {
         }
     }
 
-    /// The same for ASCII, in which there is nothing to normalise: most text, in a tenth of the time.
+    /// The same for ASCII, in which there is nothing to normalise. Lines without controls and double spaces, which most
+    /// are, are taken as a whole: 3.1 µs instead of 4.8 for the two texts of a mail of 2 KiB.
     fn ascii(&mut self, text: &str) {
+        for line in text.split_inclusive('\n') {
+            let body = line.strip_suffix('\n').map_or(line, |body| body.strip_suffix('\r').unwrap_or(body));
+            if !is_plain(body.as_bytes()) || self.text.len().saturating_add(line.len()) > self.limit {
+                self.octets(line);
+                continue;
+            }
+            let body = if self.is_spaced() { body.strip_prefix(' ').unwrap_or(body) } else { body };
+            let start = self.text.len();
+            self.text.push_str(body);
+            if let Some(body) = self.text.get_mut(start..) {
+                body.make_ascii_lowercase();
+            }
+            if line.ends_with('\n') {
+                self.space();
+            }
+        }
+    }
+
+    fn octets(&mut self, text: &str) {
         for octet in text.bytes() {
             if self.text.len() >= self.limit {
                 self.is_cut = true;
@@ -242,10 +270,29 @@ impl Folded {
     }
 
     fn space(&mut self) {
-        if !self.text.ends_with([' ', SEPARATOR]) {
+        if !self.is_spaced() {
             self.text.push(' ');
         }
     }
+
+    /// A space would follow another one, or the start of a text.
+    fn is_spaced(&self) -> bool {
+        self.text.ends_with([' ', SEPARATOR])
+    }
+}
+
+/// Only what is seen, and single spaces. Without early ends, so that many octets are looked at at once.
+fn is_plain(line: &[u8]) -> bool {
+    let is_seen = line.iter().fold(true, |all, octet| all & (b' '..=b'~').contains(octet));
+    let pairs = line.iter().zip(line.get(1..).unwrap_or_default());
+    is_seen & !pairs.fold(false, |any, (a, b)| any | ((*a == b' ') & (*b == b' ')))
+}
+
+/// Octets of `text` up to its first word that is not ASCII.
+fn ascii_words(text: &str) -> usize {
+    let Some(first) = text.bytes().position(|octet| !octet.is_ascii()) else { return text.len() };
+    let before = text.as_bytes().get(..first).unwrap_or_default();
+    before.iter().rposition(u8::is_ascii_whitespace).map_or(0, |space| space + 1)
 }
 
 /// Characters are lowered, raised and lowered: that way `ß`, `ẞ` and `ss` meet, `ς` and `σ`, `ı` and `i`. Long runs of
@@ -368,6 +415,35 @@ mod tests {
             let any = Folded::of(&format!("{text}é"));
             let ascii = Folded::of(&text);
             proptest::prop_assert_eq!(Some(ascii.as_str()), any.as_str().strip_suffix('é'));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_folded_together_as_one_by_one(
+            words in proptest::collection::vec("[aBé机İ\\x00.]{0,4}", 0..12),
+            spaces in proptest::collection::vec("[ \\t\r\n]{1,3}|\r\n", 12),
+            limit in 0..60_usize,
+        ) {
+            let text: String = words.iter().zip(&spaces).flat_map(|(word, space)| [word.as_str(), space]).collect();
+            let (mut whole, mut pieces) = (Folded::with_limit(1000), Folded::with_limit(1000));
+            whole.push(&text);
+            for (at, (word, space)) in words.iter().zip(&spaces).enumerate() {
+                pieces.word(word);
+                let next = words.get(at + 1..).unwrap_or_default().iter().flat_map(|w| w.chars()).next();
+                let is_next = words.get(at + 1).is_some_and(|word| !word.is_empty());
+                let ends = (pieces.text.chars().next_back(), next);
+                if !(is_next && space.contains('\n') && is_ideographic(ends.0) && is_ideographic(ends.1)) {
+                    pieces.space();
+                }
+            }
+            let is_joined = words.windows(2).any(|pair| pair[1].is_empty());
+            proptest::prop_assert!(is_joined || whole.as_str() == pieces.as_str(), "{:?} {:?}", whole, pieces);
+            let mut cut = Folded::with_limit(limit);
+            cut.push(&text);
+            // A word that was cut is followed by a space.
+            proptest::prop_assert!(whole.as_str().starts_with(cut.as_str().trim_end()));
+            proptest::prop_assert!(cut.is_cut() || cut.as_str() == whole.as_str());
         }
     }
 

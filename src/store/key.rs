@@ -444,6 +444,22 @@ pub fn parse_delivery(key: &[u8]) -> Option<BlobId> {
     parse_message(key.strip_prefix(b"d")?.get(4..16)?)
 }
 
+/// The deliveries of the commit that accepted a message, if they were many: each stands in it or under its delivery key,
+/// and what is under the key is newer.
+pub fn delivery_list(transaction: BlobId) -> Key {
+    (Keyspace::Log, join(&[b"l", transaction.octets()]))
+}
+
+/// Bounds of the lists of the transactions `from..to`.
+pub fn delivery_list_range((from, to): (BlobId, BlobId)) -> (Vec<u8>, Vec<u8>) {
+    (delivery_list(from).1, delivery_list(to).1)
+}
+
+/// The transaction of a list's key.
+pub fn parse_delivery_list(key: &[u8]) -> Option<BlobId> {
+    parse_message(key.strip_prefix(b"l")?)
+}
+
 /// The trace of a message.
 pub fn trace(transaction: BlobId) -> Key {
     (Keyspace::Log, join(&[b"t", transaction.octets()]))

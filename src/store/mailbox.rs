@@ -176,14 +176,14 @@ impl Store {
         update: FlagUpdate,
     ) -> Result<Updated, Error> {
         let uids: Vec<Uid> = slice.iter().map(|e| e.uid).collect();
-        let mut reads = vec![key::mailbox(account, mailbox), key::usage(account)];
+        let mut reads = vec![key::mailbox(account, mailbox)];
         reads.extend(uids.iter().map(|uid| key::entry(account, mailbox, *uid)));
         let updated = self
             .transact(reads, vec![], Durability::Synced, move |values| {
-                let mut editor = Editor::open(account, mailbox, &values[0], values[1].as_deref())?;
+                let mut editor = Editor::open(account, mailbox, &values[0], None)?;
                 let mut updated = Updated::default();
                 let mut changed = UidSet::new();
-                for (uid, value) in uids.iter().zip(&values[2..]) {
+                for (uid, value) in uids.iter().zip(&values[1..]) {
                     let Some(value) = value else { continue };
                     let mut entry = record::decode_entry(*uid, value)?;
                     let flags = update.apply(&entry.flags);
@@ -259,15 +259,17 @@ impl Store {
     ) -> Result<Copied, Error> {
         let known: Vec<(Uid, BlobId)> = present.iter().map(|e| (e.uid, e.blob)).collect();
         let now = self.inner.clock.now();
-        let mut reads = vec![key::usage(account), key::mailbox(account, from), key::mailbox(account, to)];
+        let mailbox = |id| key::mailbox(account, id);
+        let mut reads = vec![key::usage(account), mailbox(MailboxId::INBOX), mailbox(from), mailbox(to)];
         for (uid, blob) in &known {
             reads.extend([key::entry(account, from, *uid), key::reference(*blob)]);
         }
         let copied = self
             .transact(reads, vec![], Durability::Synced, move |values| {
-                let [usage, from_value, to_value, messages @ ..] = values else { return Err(Error::Corrupt) };
+                let [usage, inbox, from_value, to_value, messages @ ..] = values else { return Err(Error::Corrupt) };
                 required(from_value)?;
                 let mut target = Editor::open(account, to, to_value, usage.as_deref())?;
+                target.beside_inbox(inbox)?;
                 let uid_validity = target.mailbox.uid_validity;
                 let mut present = Vec::with_capacity(known.len());
                 let mut counts = References::default();
@@ -391,12 +393,18 @@ impl Store {
 pub(super) struct Editor {
     account: AccountId,
     pub(super) mailbox: Mailbox,
+    /// By all mailboxes but INBOX.
     usage: Usage,
+    /// The same as it was read.
+    stored: Usage,
+    /// Octets in INBOX, if this is another one and somebody asks.
+    inbox: u64,
     writes: Vec<Write>,
 }
 
 impl Editor {
-    /// From the values of [`key::mailbox`] and [`key::usage`]. [`Error::NotFound`] if the mailbox does not exist.
+    /// From the values of [`key::mailbox`] and [`key::usage`]; the latter is needed where messages come into or go from
+    /// another mailbox than INBOX, and for [`Editor::used`]. [`Error::NotFound`] if the mailbox does not exist.
     pub(super) fn open(
         account: AccountId,
         mailbox: MailboxId,
@@ -405,7 +413,24 @@ impl Editor {
     ) -> Result<Self, Error> {
         let mailbox = record::decode_mailbox(mailbox, required(mailbox_value)?)?;
         let usage = usage_value.map_or(Ok(Usage::default()), record::decode_usage)?;
-        Ok(Self { account, mailbox, usage, writes: Vec::with_capacity(4) })
+        Ok(Self { account, mailbox, usage, stored: usage, inbox: 0, writes: Vec::with_capacity(4) })
+    }
+
+    /// Takes what INBOX holds from its own record, for [`Editor::used`] of another mailbox.
+    pub(super) fn beside_inbox(&mut self, inbox_value: &Option<Vec<u8>>) -> Result<(), Error> {
+        let inbox = inbox_value.as_ref().map(|value| record::decode_mailbox(MailboxId::INBOX, value)).transpose()?;
+        self.inbox = inbox.map_or(0, |inbox| inbox.counts.octets);
+        Ok(())
+    }
+
+    /// The same from another editor of this commit.
+    pub(super) fn beside(&mut self, inbox: u64) {
+        self.inbox = inbox;
+    }
+
+    /// The mailbox is INBOX.
+    pub(super) fn is_inbox(&self) -> bool {
+        self.mailbox.id == MailboxId::INBOX
     }
 
     /// Whether this is the mailbox.
@@ -420,7 +445,8 @@ impl Editor {
 
     /// Octets that the account stores.
     pub(super) fn used(&self) -> u64 {
-        self.usage.octets
+        let inbox = if self.is_inbox() { self.mailbox.counts.octets } else { self.inbox };
+        self.usage.octets.saturating_add(inbox)
     }
 
     /// Moves HIGHESTMODSEQ on. The row that falls out of the change log goes with it, so that the log stays bounded.
@@ -441,8 +467,10 @@ impl Editor {
         self.mailbox.counts.messages += 1;
         self.mailbox.counts.unseen += u32::from(!entry.flags.contains(SystemFlag::Seen));
         self.mailbox.counts.octets += entry.size;
-        self.usage.messages += 1;
-        self.usage.octets += entry.size;
+        if !self.is_inbox() {
+            self.usage.messages += 1;
+            self.usage.octets += entry.size;
+        }
         self.put(&entry);
         Ok(entry.uid)
     }
@@ -453,8 +481,10 @@ impl Editor {
         counts.messages = counts.messages.saturating_sub(1);
         counts.unseen = counts.unseen.saturating_sub(u32::from(!entry.flags.contains(SystemFlag::Seen)));
         counts.octets = counts.octets.saturating_sub(entry.size);
-        self.usage.messages = self.usage.messages.saturating_sub(1);
-        self.usage.octets = self.usage.octets.saturating_sub(entry.size);
+        if !self.is_inbox() {
+            self.usage.messages = self.usage.messages.saturating_sub(1);
+            self.usage.octets = self.usage.octets.saturating_sub(entry.size);
+        }
         self.writes.push(Write { key: key::entry(self.account, self.mailbox.id, entry.uid), value: None });
     }
 
@@ -479,12 +509,13 @@ impl Editor {
         record::encode_usage(self.usage)
     }
 
-    /// All writes, with the mailbox's own record and the usage.
+    /// All writes, with the mailbox's own record, and the usage if it has changed.
     pub(super) fn finish(mut self) -> Vec<Write> {
-        let usage = self.usage_value();
         let value = Some(record::encode_mailbox(&self.mailbox));
         self.writes.push(Write { key: key::mailbox(self.account, self.mailbox.id), value });
-        self.writes.push(Write { key: key::usage(self.account), value: Some(usage) });
+        if self.usage != self.stored {
+            self.writes.push(Write { key: key::usage(self.account), value: Some(self.usage_value()) });
+        }
         self.writes
     }
 

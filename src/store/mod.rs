@@ -19,6 +19,7 @@ mod folder;
 mod follow_up;
 mod hold;
 mod mailbox;
+mod migrate;
 mod monitored;
 mod placement;
 mod posting;
@@ -112,20 +113,14 @@ struct News {
 }
 
 impl Store {
-    /// A store over an open engine: writes the format version into a new one, refuses an unknown one with
-    /// [`Error::Corrupt`], and finishes what the last process left undone. `drawn` are random octets of this process.
+    /// A store over an open engine: writes the format version into a new one, brings an earlier one into this form,
+    /// refuses an unknown one with [`Error::Corrupt`], and finishes what the last process left undone. `drawn` are random octets of this process.
     /// Needs a runtime for the work left undone.
     pub async fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, drawn: [u8; 3]) -> Result<Self, Error> {
         let blob_ids = Arc::new(BlobIds::new(drawn));
         let inner = Inner { engine, clock, blob_ids, watches: watch::Watches::default(), news: News::default() };
         let store = Self { inner: Arc::new(inner) };
-        store
-            .transact(vec![key::format()], vec![], Durability::Synced, |values| match values {
-                [Some(format)] if **format == [record::FORMAT] => Ok((vec![], ())),
-                [None] => Ok((vec![Write { key: key::format(), value: Some(vec![record::FORMAT]) }], ())),
-                _ => Err(Error::Corrupt),
-            })
-            .await?;
+        store.migrate().await?;
         store.drop_abandoned_content().await?;
         store.resume_purges().await?;
         store.move_old_queue_places().await?;

@@ -3,7 +3,7 @@
 use super::engine::{Key, Keyspace, Snapshot};
 use super::mailbox::CHANGES_KEPT;
 use super::record::{self, ChangeRow, Usage};
-use super::{Entry, Error, Folders, Mailbox, Store, key};
+use super::{Counts, Entry, Error, Folders, Mailbox, Store, key};
 use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, Span, Uid, UidSet};
 
 /// One consistent view of the store. Made by [`Store::read`].
@@ -101,8 +101,15 @@ impl Reader<'_> {
 
     /// Octets and messages of all the account's mailboxes.
     pub fn usage(&self, account: AccountId) -> Result<Usage, Error> {
-        let (keyspace, key) = key::usage(account);
-        self.snapshot.get(keyspace, &key)?.map_or(Ok(Usage::default()), |value| record::decode_usage(&value))
+        let get = |(keyspace, key): Key| self.snapshot.get(keyspace, &key);
+        let others = get(key::usage(account))?.map_or(Ok(Usage::default()), |value| record::decode_usage(&value))?;
+        let inbox = get(key::mailbox(account, MailboxId::INBOX))?;
+        let inbox = inbox.map(|value| record::decode_mailbox(MailboxId::INBOX, &value)).transpose()?;
+        let inbox = inbox.map_or(Counts::default(), |inbox| inbox.counts);
+        Ok(Usage {
+            octets: others.octets.saturating_add(inbox.octets),
+            messages: others.messages.saturating_add(inbox.messages.into()),
+        })
     }
 
     /// One entry. [`Error::NotFound`]

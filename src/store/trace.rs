@@ -114,11 +114,7 @@ impl Store {
         transaction: BlobId,
         origin: Origin,
     ) -> Result<Option<DeliveryRow>, Error> {
-        let (keyspace, key) = key::delivery(account, transaction, origin);
-        self.read(move |reader| {
-            reader.snapshot.get(keyspace, &key)?.map(|value| record::decode_delivery(&value)).transpose()
-        })
-        .await
+        self.read(move |reader| reader.delivery(account, transaction, origin)).await
     }
 
     /// Removes traces, their indexes and delivery keys of messages from before `before`, in bounded commits. Gives how
@@ -237,10 +233,10 @@ impl<'a> Search<'a> {
         match source {
             Source::One(id) => Ok(Some(*id).filter(|id| (bounds.0..bounds.1).contains(id)).into_iter().collect()),
             Source::Term(term) => self.keys(key::trace_index_range(*term, bounds), key::parse_trace_index),
-            Source::Account(account) => self.keys(key::delivery_range(*account, bounds), key::parse_delivery),
+            Source::Account(account) => self.deliveries(*account, bounds),
             Source::Recipient(term, account) => {
                 let mut both = self.keys(key::trace_index_range(*term, bounds), key::parse_trace_index)?;
-                both.extend(self.keys(key::delivery_range(*account, bounds), key::parse_delivery)?);
+                both.extend(self.deliveries(*account, bounds)?);
                 both.sort_unstable_by(|a, b| b.cmp(a));
                 both.dedup();
                 // Beyond the shorter page nothing is known of its source.
@@ -248,7 +244,7 @@ impl<'a> Search<'a> {
                 Ok(both)
             }
             Source::Party(terms, account) => {
-                let mut all = self.keys(key::delivery_range(*account, bounds), key::parse_delivery)?;
+                let mut all = self.deliveries(*account, bounds)?;
                 for term in terms {
                     all.extend(self.keys(key::trace_index_range(*term, bounds), key::parse_trace_index)?);
                 }
@@ -268,6 +264,29 @@ impl<'a> Search<'a> {
             ids.extend(parse(key).filter(|id| ids.last() != Some(id)));
             ids.len() < PAGE
         })?;
+        Ok(ids)
+    }
+
+    /// The newest messages that were delivered to an account, by their delivery keys and by the lists of the large ones.
+    fn deliveries(&self, account: AccountId, bounds: (BlobId, BlobId)) -> Result<Vec<BlobId>, Error> {
+        let mut ids = self.keys(key::delivery_range(account, bounds), key::parse_delivery)?;
+        // Behind a full page nobody looks yet.
+        let first = ids.last().filter(|_| ids.len() >= PAGE).copied().unwrap_or(bounds.0);
+        let (from, to) = key::delivery_list_range((first, bounds.1));
+        let (mut listed, mut end) = (Vec::new(), Ok(()));
+        self.reader.snapshot.range_back(Keyspace::Log, &from, &to, &mut |key, list| {
+            match record::listed(list, account) {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(_) => listed.extend(key::parse_delivery_list(key)),
+                Err(error) => end = Err(error),
+            }
+            end.is_ok() && listed.len() < PAGE
+        })?;
+        end?;
+        ids.append(&mut listed);
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        ids.truncate(PAGE);
         Ok(ids)
     }
 
@@ -296,7 +315,7 @@ impl<'a> Search<'a> {
                     self.has(key::trace_index(*term, id))? || self.is_delivered(*account, id)?
                 }
                 Source::Party(terms, account) => {
-                    let mut is_theirs = self.has(key::delivery(*account, id, Origin::Ordinary))?;
+                    let mut is_theirs = self.reader.delivery(*account, id, Origin::Ordinary)?.is_some();
                     for term in terms {
                         is_theirs = is_theirs || self.has(key::trace_index(*term, id))?;
                     }
@@ -312,8 +331,8 @@ impl<'a> Search<'a> {
     }
 
     fn is_delivered(&self, account: AccountId, id: BlobId) -> Result<bool, Error> {
-        Ok(self.has(key::delivery(account, id, Origin::Ordinary))?
-            || self.has(key::delivery(account, id, Origin::Monitor))?)
+        let has = |origin| Ok(self.reader.delivery(account, id, origin)?.is_some());
+        Ok(has(Origin::Ordinary)? || has(Origin::Monitor)?)
     }
 
     fn has(&self, (keyspace, key): Key) -> Result<bool, Error> {
@@ -347,20 +366,35 @@ impl<'a> Search<'a> {
     /// Adds the deliveries of one commit.
     fn add(&self, row: &mut TraceRow, entry: &TraceEntry, most: usize) -> Result<(), Error> {
         row.total += (entry.ordinary.len() + entry.monitors.len()) as u64;
+        let (keyspace, list) = key::delivery_list(row.id);
+        let list = self.reader.snapshot.get(keyspace, &list)?.map(|list| record::decode_delivery_list(&list));
+        let list = list.transpose()?.unwrap_or_default();
         for (account, origin) in recipients(entry) {
             if row.deliveries.len() >= most {
                 return Ok(());
             }
             let (keyspace, key) = key::delivery(account, row.id, origin);
-            if let Some(value) = self.reader.snapshot.get(keyspace, &key)? {
-                row.deliveries.push(TraceDelivery { account, origin, row: record::decode_delivery(&value)? });
-            }
+            let stored = self.reader.snapshot.get(keyspace, &key)?.map(|value| record::decode_delivery(&value));
+            let found = stored.transpose()?.or_else(|| list.get(&(account, origin)).copied());
+            row.deliveries.extend(found.map(|row| TraceDelivery { account, origin, row }));
         }
         Ok(())
     }
 }
 
 impl Reader<'_> {
+    /// What has become of a delivery.
+    fn delivery(&self, account: AccountId, transaction: BlobId, origin: Origin) -> Result<Option<DeliveryRow>, Error> {
+        let (keyspace, key) = key::delivery(account, transaction, origin);
+        if let Some(value) = self.snapshot.get(keyspace, &key)? {
+            return record::decode_delivery(&value).map(Some);
+        }
+        let (keyspace, key) = key::delivery_list(transaction);
+        let Some(list) = self.snapshot.get(keyspace, &key)? else { return Ok(None) };
+        let theirs = record::listed(&list, account)?;
+        Ok(theirs.into_iter().find(|(listed, _)| *listed == origin).map(|(_, row)| row))
+    }
+
     /// The writes that remove some of what is too old, and how many rows of traces that is.
     fn expired_traces(&self, before: Timestamp) -> Result<(Vec<Write>, u64), Error> {
         let (mut writes, mut rows) = (Vec::new(), 0);
@@ -369,6 +403,8 @@ impl Reader<'_> {
             writes.push(Write::delete(Keyspace::Log, key.to_vec()));
             rows += 1;
             // A damaged row goes; what it would have named stays and is found by nothing.
+            let id = key::parse_trace(key).filter(|(_, is_first)| *is_first).map(|(id, _)| id);
+            writes.extend(id.map(|id| Write { key: key::delivery_list(id), value: None }));
             if let Some(((id, _), entry)) = key::parse_trace(key).zip(record::decode_trace(value).ok()) {
                 writes.extend(entry.terms.iter().map(|term| Write { key: key::trace_index(*term, id), value: None }));
                 let key = |(account, origin)| Write { key: key::delivery(account, id, origin), value: None };

@@ -7,6 +7,7 @@ mod holding;
 mod model;
 mod queue;
 mod trace;
+mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;

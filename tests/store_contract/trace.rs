@@ -2,7 +2,7 @@
 
 use super::*;
 use posthouse::mail::BlobId;
-use posthouse::store::{TraceParty, TraceQuery};
+use posthouse::store::{Continuation, DeliveryState, Origin, QueueList, TraceParty, TraceQuery};
 
 pub fn all() -> TraceQuery {
     TraceQuery {
@@ -148,6 +148,76 @@ async fn old_traces_go_with_all_that_names_them() {
         assert_eq!(left.len(), 1);
         assert_eq!(ids(&store, query(|q| q.sender = Some("ann@a.test".to_owned()))).await, left);
         assert_eq!(store.expire_logs(clock.now()).await, Ok(2));
+        let mut rows = 0;
+        let count = &mut |_: &[u8], _: &[u8]| {
+            rows += 1;
+            true
+        };
+        bench.engine.snapshot().range(Keyspace::Log, &[], &[255; 40], count).unwrap();
+        assert_eq!(rows, 0);
+        clean(&store);
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_many_is_found_by_each_of_them() {
+    for bench in Bench::all() {
+        let clock = Arc::new(Moving::default());
+        let store = bench.store_at(clock.clone()).await;
+        accounts(&store, 1..=301).await;
+        let mut found = vec![accepted(&store, 7, "ann@a.test", "alice@c.test").await];
+        clock.pass(Duration::from_secs(60));
+        for size in [300, 299] {
+            // One is full, one gets a monitor's copy as well, in another mailbox.
+            let group = posthouse::mail::GroupId::new(size);
+            let mut targets: Vec<Target> = (1..=size).map(|n| Target { via: group, ..inbox(n) }).collect();
+            targets[4].quota = Some(1);
+            let mailbox = MailboxId::new(2).unwrap();
+            targets.push(Target { origin: Origin::Monitor, mailbox, ..inbox(7) });
+            let mut delivery = traced(&store, b"content", targets).await;
+            delivery.trace = Some(TraceWrite { sender: Some("ben@b.test".to_owned()), ..TraceWrite::default() });
+            found.push(delivery.content.blob());
+            store.deliver(delivery).await.unwrap();
+            clock.pass(Duration::from_secs(60));
+        }
+        found.push(accepted(&store, 7, "ann@a.test", "alice@c.test").await);
+        let [first, large, larger, last] = found[..] else { panic!("{found:?}") };
+        for (number, want) in
+            [(7, &[last, larger, large, first][..]), (299, &[larger, large]), (300, &[large]), (301, &[])]
+        {
+            assert_eq!(ids(&store, query(|q| q.account = AccountId::new(number))).await, want, "{number}");
+            assert_eq!(ids(&store, query(|q| q.party = party(number, ""))).await, want, "{number}");
+        }
+        let ben = |number| query(|q| (q.sender, q.account) = (Some("ben@b.test".to_owned()), AccountId::new(number)));
+        assert_eq!(ids(&store, ben(300)).await, [large]);
+        assert_eq!(
+            ids(&store, query(|q| (q.account, q.after) = (AccountId::new(7), Some(larger)))).await,
+            [large, first]
+        );
+
+        let state = async |number, origin| store.delivery(account(number), large, origin).await.unwrap();
+        let row = state(7, Origin::Monitor).await.unwrap();
+        assert_eq!((row.mailbox.number(), row.state), (2, DeliveryState::Delivered));
+        assert_eq!(state(8, Origin::Monitor).await, None);
+        let row = state(8, Origin::Ordinary).await.unwrap();
+        assert_eq!((row.via.map(|group| group.number()), row.uid.map(Uid::number)), (Some(300), Some(1)));
+        assert_eq!(state(5, Origin::Ordinary).await.unwrap().state, DeliveryState::Full);
+        let row =
+            store.traces(query(|q| (q.id, q.deliveries) = (Some(large), 1000)), |_| true).await.unwrap().remove(0);
+        assert_eq!((row.total, row.deliveries.len()), (301, 301));
+
+        // What comes later stands under a key, and counts.
+        for item in store.queue(QueueList::Local, None, 10).await.unwrap().items {
+            store.give_up_full(item.id, vec![]).await.unwrap();
+        }
+        assert_eq!(state(5, Origin::Ordinary).await.unwrap().state, DeliveryState::Failed);
+        let more = Continuation { targets: vec![inbox(7), inbox(301)], ..Continuation::new(large, clock.now()) };
+        let placed = store.deliver_more(more).await.unwrap().placed;
+        assert_eq!(placed.iter().map(|p| p.account).collect::<Vec<_>>(), [account(301)], "7 has it");
+        assert_eq!(ids(&store, query(|q| q.account = AccountId::new(301))).await, [large]);
+
+        clock.pass(Duration::from_secs(60));
+        assert_eq!(store.expire_logs(clock.now()).await, Ok(5));
         let mut rows = 0;
         let count = &mut |_: &[u8], _: &[u8]| {
             rows += 1;

@@ -30,7 +30,7 @@ use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::{EnhancedCode, QueueId, Timestamp};
 use crate::proto::message::header;
-use crate::store::{Arrival, Error, Fate, Lane, LastAttempt, QueueItem, QueueKind, Settlement};
+use crate::store::{Arrival, DestinationDue, Error, Fate, Lane, LastAttempt, QueueItem, QueueKind, Settlement};
 
 /// How the queue is worked off.
 #[derive(Clone, Debug)]
@@ -70,8 +70,15 @@ struct Claims {
     turn: tokio::sync::Mutex<()>,
     /// Those that are claimed, and when they were due.
     claimed: Arc<Mutex<HashMap<QueueId, Timestamp>>>,
-    /// Of each lane, before when nothing is due any more. Reading from the start would pass over all that was settled.
-    floors: Mutex<[i64; 2]>,
+    floors: Mutex<Floors>,
+}
+
+/// Before when nothing is due any more, of each lane. Reading from the start would pass over all that was settled.
+#[derive(Debug, Default)]
+struct Floors {
+    of: [i64; 2],
+    /// How often something has come.
+    arrivals: u64,
 }
 
 struct Parked {
@@ -122,9 +129,8 @@ impl Relay {
             tokio::select! {
                 news = inner.desk.store.queue_arrivals() => {
                     news.wanted.iter().for_each(|host| inner.agenda().reached(host));
-                    for arrival in &news.arrivals {
-                        inner.lower_floor(arrival);
-                        inner.agenda().add(&arrival.host, arrival.lane, arrival.due);
+                    for Arrival { host, lane, due } in news.arrivals {
+                        inner.arrived(&host, lane, due);
                     }
                     if news.is_incomplete {
                         turns.spawn(inner.clone().load());
@@ -162,12 +168,13 @@ impl Inner {
             };
             let Some(last) = page.last() else { return };
             after = Some(last.host.clone());
-            let mut agenda = self.agenda();
-            for found in &page {
-                found.ordinary.into_iter().for_each(|due| agenda.add(&found.host, Lane::Ordinary, due));
-                found.bulk.into_iter().for_each(|due| agenda.add(&found.host, Lane::Bulk, due));
+            for DestinationDue { host, ordinary, bulk } in page {
+                for (lane, due) in [(Lane::Ordinary, ordinary), (Lane::Bulk, bulk)] {
+                    if let Some(due) = due {
+                        self.arrived(&host, lane, due);
+                    }
+                }
             }
-            drop(agenda);
             self.woken.notify_one();
         }
     }
@@ -229,14 +236,14 @@ impl Inner {
     /// Claims the next few messages of a lane, and lets another turn begin if there is more.
     async fn claim(&self, host: &Arc<str>, lane: Lane, claims: &Claims) -> Result<Vec<Parcel>, Error> {
         let _turn = claims.turn.lock().await;
-        let now = self.now();
+        let (now, arrivals) = (self.now(), claims.arrivals());
         let mut items = self.due(host, lane, claims, now, FEW).await?;
         if items.len() == FEW && self.parcels(&items).len() == 1 {
             // One message to many: all of them in one transaction.
             items = self.due(host, lane, claims, now, RECIPIENTS).await?;
         }
         let is_all = items.len() < FEW;
-        claims.raise_floor(lane, items.first().map_or(now, |first| first.due));
+        claims.raise_floor(lane, items.first().map_or(now, |first| first.due), arrivals);
         let mut parcels = self.parcels(&items);
         let wanted = u32::try_from(parcels.len().min(AT_A_TIME)).unwrap_or(1);
         let allowed = if parcels.is_empty() { Ok(0) } else { self.agenda().allow(host, wanted, now) };
@@ -463,12 +470,13 @@ impl Inner {
         }
     }
 
-    /// Of a destination of which nothing is remembered, everything is read.
-    fn lower_floor(&self, arrival: &Arrival) {
-        let known = self.claims.lock().unwrap_or_else(PoisonError::into_inner).peek(arrival.host.as_str()).cloned();
+    /// Something is there for a destination. Of one of which nothing is remembered, everything is read.
+    fn arrived(&self, host: &str, lane: Lane, due: Timestamp) {
+        let known = self.claims.lock().unwrap_or_else(PoisonError::into_inner).peek(host).cloned();
         if let Some(claims) = known {
-            claims.lower_floor(arrival.lane, arrival.due);
+            claims.lower_floor(lane, due);
         }
+        self.agenda().add(host, lane, due);
     }
 
     fn claims(&self, host: &Arc<str>) -> Arc<Claims> {
@@ -522,25 +530,32 @@ impl Claims {
 
     fn floor(&self, lane: Lane) -> Timestamp {
         let floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        Timestamp::from_millis(floors.get(lane as usize).copied().unwrap_or(0))
+        Timestamp::from_millis(floors.of.get(lane as usize).copied().unwrap_or(0))
     }
 
-    /// Nothing is due before `due` but for what is claimed, which may come back to its place.
-    fn raise_floor(&self, lane: Lane, due: Timestamp) {
+    /// Nothing was due before `due` but for what is claimed, which may come back to its place. What has come since
+    /// `arrivals` was not seen by who says so.
+    fn raise_floor(&self, lane: Lane, due: Timestamp, arrivals: u64) {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied();
-        self.set_floor(lane, |_| claimed.map_or(due, |first| first.min(due)).millis());
+        let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
+        if floors.arrivals == arrivals
+            && let Some(floor) = floors.of.get_mut(lane as usize)
+        {
+            *floor = claimed.map_or(due, |first| first.min(due)).millis();
+        }
+    }
+
+    fn arrivals(&self) -> u64 {
+        self.floors.lock().unwrap_or_else(PoisonError::into_inner).arrivals
     }
 
     /// Something has come with this time: the clock may have been set back, or its commit have taken longer than those
     /// that came after it.
     fn lower_floor(&self, lane: Lane, due: Timestamp) {
-        self.set_floor(lane, |floor| floor.min(due.millis()));
-    }
-
-    fn set_floor(&self, lane: Lane, change: impl FnOnce(i64) -> i64) {
         let mut floors = self.floors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(floor) = floors.get_mut(lane as usize) {
-            *floor = change(*floor);
+        floors.arrivals = floors.arrivals.wrapping_add(1);
+        if let Some(floor) = floors.of.get_mut(lane as usize) {
+            *floor = (*floor).min(due.millis());
         }
     }
 }

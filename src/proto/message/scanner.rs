@@ -157,10 +157,16 @@ impl Scanner {
     /// The end of a message of which only the structure is asked for.
     pub fn finish_structure(mut self) -> Part {
         self.end();
+        self.structure()
+    }
+
+    /// The structure, after [`Scanner::end`].
+    pub fn structure(&self) -> Part {
         part(&self.nodes, 0)
     }
 
-    fn end(&mut self) {
+    /// The end of the octets: the structure is known from here on. What finishes the scan implies it.
+    pub fn end(&mut self) {
         if self.line.length > 0 {
             let line = std::mem::take(&mut self.line);
             self.line(&Line { head: &line.head, length: line.length, end: 0 });

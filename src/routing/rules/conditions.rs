@@ -145,12 +145,13 @@ impl<'a> Tests<'a> {
         })
     }
 
-    fn fields(&self) -> &[Field<'a>] {
+    /// The fields of the header.
+    pub fn fields(&self) -> &[Field<'a>] {
         self.fields.get_or_init(|| fields(self.message.header).collect())
     }
 
     /// The reverse-path and the addresses in From: claims, both (policy semantics §13.3).
-    fn senders(&self) -> &Parties {
+    pub fn senders(&self) -> &Parties {
         self.senders.get_or_init(|| {
             let mut parties = Parties::default();
             if let ReversePath::Address(address) = &self.message.sender.reverse_path {
@@ -183,8 +184,9 @@ impl<'a> Tests<'a> {
         })
     }
 
-    fn subject(&self) -> &Folded {
-        self.subject.get_or_init(|| subjects(self.message.header))
+    /// The Subject, folded.
+    pub fn subject(&self) -> &Folded {
+        self.subject.get_or_init(|| subjects(self.fields().iter().copied()))
     }
 }
 

@@ -10,42 +10,136 @@ use super::outcome::{
     End, Ended, Held, Outcome, Part, Position, Quarantined, Redirected, Refused, Rejected, SubjectPrefix, Tag,
 };
 use super::{Message, Stage};
-use crate::directory::{Action, Approvers, Directory, Hold, Rule};
+use crate::directory::{Action, Approvers, Clues, ContentClues, Directory, Hold, Rule, RuleIndex};
 use crate::mail::AccountId;
 use crate::policy::sender::{Origin, Sender};
 use crate::proto::message::inspect::Inspection;
 use crate::routing::expand::{Delivery, Via};
 
-/// The rules that may have something to say of a message, in order: they look at an event of it, and their conditions
-/// hold as far as the envelope and the header tell. What later rules find ended is theirs to see.
-#[derive(Debug)]
+/// The rules that may have something to say of a message: they look at an event of it, and their conditions hold as far
+/// as the envelope and the header tell. What later rules find ended is theirs to see.
+///
+/// They are found by the index of an organisation's rules instead of asking each.
+#[derive(Debug, Default)]
 pub struct Candidates<'a> {
     rules: Vec<&'a Rule>,
+    /// Organisations with further ones, which only the content tells apart.
+    waiting: Vec<Waiting<'a>>,
+}
+
+/// Rules of an organisation of which some need the content.
+#[derive(Debug)]
+struct Waiting<'a> {
+    rules: &'a [Arc<Rule>],
+    index: &'a RuleIndex,
+    /// The phrases found in the Subject.
+    in_subject: Vec<usize>,
 }
 
 impl<'a> Candidates<'a> {
-    /// Asks all rules in force of the organisations that the message concerns.
+    /// Asks the rules in force of the organisations that the message concerns.
     pub fn of(directory: &'a Directory, message: &Message<'_>, deliveries: &[Delivery]) -> Self {
         // What this server makes itself is under no rule.
         if directory.rules().is_empty() || message.sender.origin == Origin::System {
-            return Self { rules: Vec::new() };
+            return Self::default();
         }
         let mut events = Events::of(directory, message, deliveries);
         let tests = Tests::new(directory, message, deliveries, None);
-        let organisations = events.organisations();
-        let all = organisations.iter().flat_map(|id| directory.rules_of(*id)).map(Arc::as_ref);
-        let mut rules: Vec<&Rule> =
-            all.filter(|rule| is_due(rule, message) && events.is_seen_by(rule) && tests.pass_cheap(rule)).collect();
-        if organisations.len() > 1 {
-            rules.sort_by_key(|rule| position(rule));
+        let mut candidates = Self::default();
+        for organisation in events.organisations() {
+            if let Some(index) = directory.rule_index(organisation) {
+                candidates.add(directory.rules_of(organisation), index, (message, &mut events, &tests));
+            }
         }
-        Self { rules }
+        candidates
+    }
+
+    fn add(
+        &mut self,
+        rules: &'a [Arc<Rule>],
+        index: &'a RuleIndex,
+        (message, events, tests): (&Message<'_>, &mut Events<'_>, &Tests<'_>),
+    ) {
+        let at = |place: &usize| rules.get(*place).map(Arc::as_ref);
+        for alike in index.always() {
+            if alike.first().and_then(at).is_some_and(|rule| events.is_seen_by(rule)) {
+                let passing = alike.iter().filter_map(at).filter(|r| is_due(r, message) && tests.pass_cheap(r));
+                self.rules.extend(passing);
+            }
+        }
+        let mut passes = |rule: &&Rule| is_due(rule, message) && events.is_seen_by(rule) && tests.pass_cheap(rule);
+        let phrases = index.phrases();
+        let in_subject = if phrases.is_empty() { Vec::new() } else { phrases.find(tests.subject()) };
+        let brought_up = brought_up(index, message, tests, &in_subject);
+        self.rules.extend(brought_up.iter().filter_map(at).filter(&mut passes));
+        // What the others are asked depends on the content: it is enough that one may need it.
+        if index.content().iter().filter_map(at).any(|rule| passes(&rule)) {
+            self.waiting.push(Waiting { rules, index, in_subject });
+        }
+    }
+
+    /// The same by asking each rule of the directory, for tests to compare.
+    #[cfg(test)]
+    pub fn one_by_one(directory: &'a Directory, message: &Message<'_>, deliveries: &[Delivery]) -> Self {
+        if message.sender.origin == Origin::System {
+            return Self::default();
+        }
+        let mut events = Events::of(directory, message, deliveries);
+        let tests = Tests::new(directory, message, deliveries, None);
+        let all = directory.rules().iter().map(Arc::as_ref);
+        let rules = all.filter(|r| is_due(r, message) && events.is_seen_by(r) && tests.pass_cheap(r)).collect();
+        Self { rules, waiting: Vec::new() }
     }
 
     /// True if some rule depends on what the message contains beyond its header.
     pub fn need_content(&self) -> bool {
-        self.rules.iter().any(|rule| depends_on_content(rule))
+        !self.waiting.is_empty() || self.rules.iter().any(|rule| depends_on_content(rule))
     }
+
+    /// All that are to be asked, in order.
+    fn in_order(&self, message: &Message<'_>, content: Option<&Inspection>) -> Vec<&'a Rule> {
+        let mut rules = self.rules.clone();
+        for waiting in &self.waiting {
+            let asked = waiting.places(content);
+            let asked = asked.iter().filter_map(|place| waiting.rules.get(*place)).map(Arc::as_ref);
+            rules.extend(asked.filter(|rule| is_due(rule, message)));
+        }
+        rules.sort_unstable_by_key(|rule| position(rule));
+        rules.dedup_by_key(|rule| rule.id);
+        rules
+    }
+}
+
+impl Waiting<'_> {
+    /// Those that the content brings up; all, if some of it could not be read.
+    fn places(&self, content: Option<&Inspection>) -> Vec<usize> {
+        let Some(content) = content.filter(|content| !content.is_incomplete()) else {
+            return self.index.content().to_vec();
+        };
+        let mut phrases = content.find(self.index.phrases());
+        phrases.extend(&self.in_subject);
+        self.index.by_content(&ContentClues {
+            phrases: &phrases,
+            has_names: !content.attachment_names().is_empty(),
+            has_attachment: content.has_attachment(),
+        })
+    }
+}
+
+/// The places of the rules that something beside the content brings up, each once.
+fn brought_up(index: &RuleIndex, message: &Message<'_>, tests: &Tests<'_>, in_subject: &[usize]) -> Vec<usize> {
+    let mut places = index.by(&Clues { size: message.size, in_subject });
+    if index.asks_senders() {
+        let senders = tests.senders();
+        places.extend(senders.addresses().flat_map(|address| index.by_address(address)));
+        places.extend(senders.domains().flat_map(|domain| index.by_domain(domain.as_str())));
+    }
+    if index.asks_fields() {
+        places.extend(tests.fields().iter().flat_map(|field| index.by_field(field.name)));
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 /// What the rules make of a message. `content` is `None` if it was not needed, or could not be read.
@@ -56,7 +150,8 @@ pub fn evaluate<'a>(
     candidates: &Candidates<'a>,
     content: Option<&'a Inspection>,
 ) -> Outcome {
-    if candidates.rules.is_empty() {
+    let rules = candidates.in_order(message, content);
+    if rules.is_empty() {
         return Outcome::default();
     }
     let tests = Tests::new(directory, message, deliveries, content);
@@ -69,7 +164,7 @@ pub fn evaluate<'a>(
         sent_ended: None,
         out: Outcome::default(),
     };
-    for rule in &candidates.rules {
+    for rule in rules {
         if run.events.is_over() {
             break;
         }

@@ -54,6 +54,16 @@ impl Parties {
         }
     }
 
+    /// All their addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = &AddressKey> {
+        self.addresses.iter()
+    }
+
+    /// The domains of these.
+    pub fn domains(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter()
+    }
+
     /// One of them is whom the pattern names.
     pub fn match_pattern(&self, directory: &Directory, pattern: &AddressPattern) -> bool {
         match pattern {

@@ -2,12 +2,14 @@
 //! A value that this version did not write is [`Error::Corrupt`].
 
 mod codec;
+mod delivery_list;
 mod follow_up;
 mod hold;
 mod log;
 mod queue;
 mod slice;
 
+pub use delivery_list::{Listed, decode_delivery_list, encode_delivery_list, listed};
 pub use follow_up::{decode_follow_up, encode_follow_up};
 pub use hold::{decode_hold, encode_hold};
 pub use log::{
@@ -23,13 +25,20 @@ use crate::mail::{BlobId, Flags, MailboxId, Span, SpecialUse, SystemFlags, Uid, 
 use codec::{Decoder, Encoder};
 
 /// The store's format as a whole; an unknown one is not opened.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
+
+/// The one before, in which the usage of an account held its INBOX as well. It is brought into this form when it is
+/// opened.
+pub const FORMAT_WITH_INBOX_IN_USAGE: u8 = 1;
 
 /// The version octet of every record kind. A kind that changes gets a number of its own.
 const VERSION: u8 = 1;
 
 /// Of a message that leaves out a range of its content.
 const WITH_OMISSION: u8 = 2;
+
+/// Of an account's usage without INBOX.
+const WITHOUT_INBOX: u8 = 2;
 
 /// An account's folder list with what makes new ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +51,7 @@ pub struct FolderList {
     pub last_validity: u32,
 }
 
-/// What an account stores.
+/// What an account stores, or part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Sum of RFC822.SIZE over all entries.
@@ -185,9 +194,10 @@ pub fn decode_count(value: &[u8]) -> Result<u32, Error> {
     input.end(count)
 }
 
-/// Of an account's usage.
+/// Of an account's usage by all mailboxes but INBOX: that one's counts tell the rest, and so a delivery to it, which most
+/// are, does not write this row (9.6 µs of CPU a copy in a delivery to a thousand became 8.1).
 pub fn encode_usage(usage: Usage) -> Vec<u8> {
-    let mut out = Encoder::new(VERSION);
+    let mut out = Encoder::new(WITHOUT_INBOX);
     out.number(usage.octets);
     out.number(usage.messages);
     out.octets
@@ -195,7 +205,18 @@ pub fn encode_usage(usage: Usage) -> Vec<u8> {
 
 /// Inverse of [`encode_usage`].
 pub fn decode_usage(value: &[u8]) -> Result<Usage, Error> {
-    let mut input = Decoder::new(value, VERSION)?;
+    usage(Decoder::new(value, WITHOUT_INBOX)?)
+}
+
+/// The usage by all mailboxes, as a store of the format before has it; `None` for a row that is in this form already.
+pub fn decode_whole_usage(value: &[u8]) -> Result<Option<Usage>, Error> {
+    match value.first() {
+        Some(&WITHOUT_INBOX) => Ok(None),
+        _ => usage(Decoder::new(value, VERSION)?).map(Some),
+    }
+}
+
+fn usage(mut input: Decoder<'_>) -> Result<Usage, Error> {
     let usage = Usage { octets: input.number()?, messages: input.number()? };
     input.end(usage)
 }

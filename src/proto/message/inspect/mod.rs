@@ -1,4 +1,5 @@
-//! What the conditions of mail rules look at (policy semantics §13.3): subject, text, attachments.
+//! What the conditions of mail rules look at (policy semantics §13.3): text, attachments; and the subject, which the
+//! header alone tells.
 //!
 //! Text is decoded from transfer encoding (RFC 2045) and charset, HTML reduced to what is read, then folded
 //! ([`Phrase`]). The body is every text part, those of attached texts and messages included: a rule shall not be
@@ -20,17 +21,16 @@ mod tests;
 use std::borrow::Cow;
 
 use super::decode::{decode_base64, decode_quoted_printable, decode_text};
-use super::header::fields;
+use super::header::{Field, fields};
 use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
-use crate::mail::{Folded, NamePattern, Phrase};
+use crate::mail::{Folded, NamePattern, Phrase, PhraseSet};
 
 pub use reply::{Piece, pieces};
 
 /// What was found in a message.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    subject: String,
     body: Folded,
     names: Vec<String>,
     folded_names: Folded,
@@ -53,14 +53,8 @@ impl Inspection {
     /// The same for a message whose structure is known: `root` is the top-level part of its summary.
     pub fn of_parts(content: &[u8], root: &Part, is_truncated: bool, limit: usize) -> Self {
         let mut walk = Walk::new(is_truncated, limit);
-        walk.subject(slice(content, root.header));
         walk.part(content, root, 0);
         walk.finish()
-    }
-
-    /// The subject, decoded (RFC 2047); the first one, if there are several. Empty if there is none.
-    pub fn subject(&self) -> &str {
-        &self.subject
     }
 
     /// The names of named parts, decoded (RFC 2231, RFC 2047). A part whose header names it differently has several.
@@ -84,6 +78,15 @@ impl Inspection {
         self.is_incomplete
     }
 
+    /// The numbers of the phrases that some text of the body or some attachment's name contains.
+    pub fn find(&self, phrases: &PhraseSet) -> Vec<usize> {
+        let mut found = phrases.find(&self.body);
+        if !self.names.is_empty() {
+            found.extend(phrases.find(&self.folded_names));
+        }
+        found
+    }
+
     /// Some text of the body contains the phrase.
     pub fn body_contains(&self, phrase: &Phrase) -> bool {
         phrase.is_in(&self.body)
@@ -101,9 +104,9 @@ impl Inspection {
 }
 
 /// What the Subject fields of a header say, folded, for phrases to be looked for: all of them, if there are several.
-pub fn subjects(header: &[u8]) -> Folded {
+pub fn subjects<'a>(header: impl Iterator<Item = Field<'a>>) -> Folded {
     let mut folded = Folded::with_limit(MAX_SUBJECTS);
-    for field in fields(header).filter(|field| field.is(b"Subject")) {
+    for field in header.filter(|field| field.is(b"Subject")) {
         folded.push(&decode_text(field.raw_value()));
         folded.separate();
     }
@@ -129,7 +132,6 @@ impl Walk {
         // Folding makes text of two-octet charsets half as long again, and hostile text longer than that.
         let body = Folded::with_limit(limit.saturating_mul(2));
         let found = Inspection {
-            subject: String::new(),
             body,
             names: Vec::new(),
             folded_names: Folded::with_limit(MAX_NAMES.saturating_mul(2)),
@@ -145,11 +147,6 @@ impl Walk {
         self.found.has_attachment |= self.images.iter().any(is_attached);
         self.found.is_incomplete |= self.found.body.is_cut();
         self.found
-    }
-
-    fn subject(&mut self, block: &[u8]) {
-        let subject = fields(block).find(|field| field.is(b"Subject"));
-        self.found.subject = subject.map(|field| decode_text(field.raw_value())).unwrap_or_default();
     }
 
     /// The depth of the recursion is bounded by the scanner, and by `depth` where a decoded message is scanned again.

@@ -9,6 +9,16 @@ use super::super::mime::MAX_PARAMETERS;
 /// Everything that a reader could take for the value of `name`: where a header has several forms of one parameter, no
 /// two programs agree on which counts.
 pub(super) fn values(parameters: &[(Vec<u8>, Vec<u8>)], name: &str) -> Vec<String> {
+    // Most headers have no form of the parameter at all; to look for each form takes longer than all else in a header.
+    let is_form = |have: &[u8]| have.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
+    let mut forms = parameters.iter().filter(|(have, _)| is_form(have)).peekable();
+    if forms.peek().is_none() {
+        return Vec::new();
+    }
+    if forms.all(|(have, _)| have.len() == name.len()) {
+        let plain = parameters.iter().find(|(have, _)| is_form(have)).map(|(_, value)| decode_text(value));
+        return plain.into_iter().filter(|value| !value.is_empty()).collect();
+    }
     let given = |suffix: &str| {
         let name = format!("{name}{suffix}");
         parameters

@@ -27,11 +27,10 @@ fn w23_subject_in_gb18030() {
     // 机密
     let header = "Subject: =?GB18030?B?u/rD3A==?=\r\n\r\n";
     let found = inspect(header);
-    assert_eq!(found.subject(), "机密");
-    assert!(keyword("机密").is_in(&subjects(header.as_bytes())));
+    assert!(keyword("机密").is_in(&subjects(fields(header.as_bytes()))));
     assert!(!found.body_contains(&keyword("机密")));
     let header = "Subject: =?GB18030?B?u/o=?=\r\n =?GB18030?B?w9w=?=\r\n\r\n";
-    assert!(keyword("机密").is_in(&subjects(header.as_bytes())), "in two encoded-words");
+    assert!(keyword("机密").is_in(&subjects(fields(header.as_bytes()))), "in two encoded-words");
 }
 
 #[test]
@@ -215,5 +214,5 @@ fn hostile_messages_are_bounded() {
     let flood = format!("Content-Transfer-Encoding: base64\r\n\r\n{}", "=\r\n".repeat(1_000_000));
     assert!(!inspect(&flood).body_contains(&keyword("x")), "base64 of nothing");
     let many = "Subject: =?utf-8?q?=?=\r\n".repeat(100_000);
-    assert!(!keyword("x").is_in(&subjects(many.as_bytes())), "many subjects");
+    assert!(!keyword("x").is_in(&subjects(fields(many.as_bytes()))), "many subjects");
 }

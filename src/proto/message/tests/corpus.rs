@@ -44,6 +44,8 @@ fn every_message_has_a_well_formed_summary() {
             check(&content, &summary).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             let mut split = Scanner::new();
             content.chunks(61).for_each(|chunk| split.push(chunk));
+            split.end();
+            assert_eq!(split.structure(), summary.root, "{}", path.display());
             assert_eq!(split.finish(b""), summary, "{}", path.display());
         }
     }

@@ -10,13 +10,13 @@ fn is_refused(rule: Rule, content: impl AsRef<[u8]>) -> bool {
     pass(&with_rules(&[rule]), &mail("stranger", "alice").with(content)).outcome.refused.is_some()
 }
 
-const SMIME: &str = "Subject: s\r\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nsecret";
-const BROKEN: &str = "Subject: s\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\ncaf\u{e9} secret";
-const INLINE: &str = "Content-Type: multipart/related; boundary=b\r\n\r\n\
+pub const SMIME: &str = "Subject: s\r\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data\r\n\r\nsecret";
+pub const BROKEN: &str = "Subject: s\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\ncaf\u{e9} secret";
+pub const INLINE: &str = "Content-Type: multipart/related; boundary=b\r\n\r\n\
     --b\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:logo@x\">\r\n\
     --b\r\nContent-Type: image/png; name=logo.png\r\nContent-Disposition: inline\r\nContent-ID: <logo@x>\r\n\r\nx\r\n\
     --b--\r\n";
-const NAMED: &str = "Content-Type: application/pdf\r\nContent-Disposition: attachment;\r\n \
+pub const NAMED: &str = "Content-Type: application/pdf\r\nContent-Disposition: attachment;\r\n \
     filename*0*=utf-8''%E6%9C%BA;\r\n filename*1*=%E5%AF%86%20;\r\n filename*2=\"plan.pdf\"\r\n\r\nx";
 const UTF16: &str = "Content-Type: text/html; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n\
     PABwAD4AcABsACYAIwA5ADcAOwBuADwALwBwAD4A\r\n";

@@ -52,10 +52,83 @@ fn rules_of(actions: impl Strategy<Value = Action>) -> impl Strategy<Value = Vec
     prop::collection::vec(rules, 1..6)
 }
 
+/// Conditions of every kind, of which some hold for [`contents`].
+fn any_condition() -> impl Strategy<Value = Condition> {
+    let words =
+        |least| prop::collection::vec(select(vec!["marks", "secret", "TEXT", "plan", "机密", " ", "x m"]), least..3);
+    let places = prop::collection::vec(select(vec![Place::Subject, Place::Body, Place::AttachmentName]), 1..3);
+    let phrases = |words: Vec<&str>| words.into_iter().map(Phrase::new).collect::<Vec<_>>();
+    let domain = |name| Domain::parse(name).unwrap();
+    let pattern = select(vec![
+        AddressPattern::Domain(domain("ext.test")),
+        AddressPattern::Domain(domain("corp.test")),
+        AddressPattern::Subdomains(domain("test")),
+        AddressPattern::Subdomains(domain("ext.test")),
+        AddressPattern::Address(address("PAM@partner.test")),
+        AddressPattern::Account(account("alice")),
+        AddressPattern::Group(group("g-any")),
+    ]);
+    let patterns = || prop::collection::vec(pattern.clone(), 1..3);
+    let bounds =
+        select(vec![(Some(1), None), (Some(40), None), (None, Some(60)), (Some(40), Some(60)), (Some(999), None)]);
+    let name = select(vec!["x-mailer", "Subject", "X-None"]);
+    prop_oneof![
+        (places, words(1)).prop_map(move |(places, w)| Condition::Keyword { places, values: phrases(w) }),
+        patterns().prop_map(Condition::Sender),
+        patterns().prop_map(Condition::Recipient),
+        bounds.prop_map(|(min, max)| Condition::Size { min, max }),
+        (name, words(0)).prop_map(move |(name, w)| Condition::Header { name: name.into(), contains: phrases(w) }),
+        Just(Condition::HasAttachment),
+        prop::collection::vec(select(vec!["*.pdf", "机*", "*.exe"]), 1..3)
+            .prop_map(|names| Condition::AttachmentName(names.into_iter().map(NamePattern::new).collect())),
+    ]
+}
+
+fn contents() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "Subject: x marks\r\n\r\ntext\r\n",
+        "Subject: secret\r\nX-Mailer: the plan\r\n\r\nnothing",
+        "Subject: =?utf-8?b?5py65a+G?=\r\n\r\nSecret \r\nplan, x  m\r\n",
+        content::NAMED,
+        content::BROKEN,
+        content::INLINE,
+        content::SMIME,
+        "",
+    ])
+}
+
+fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
+    let conditions = || prop::collection::vec(any_condition(), 0..3);
+    let from = select(vec![None, Some(NOW), Some(Timestamp::from_seconds(2_000_000))]);
+    let all = (scopes(), conditions(), prop::option::of(any_condition()), actions(), 0..3_u32, any::<bool>(), from);
+    let rules = all.prop_map(|(text, conditions, exception, action, priority, uninspected, valid_from)| Rule {
+        conditions,
+        exceptions: exception.into_iter().collect(),
+        priority,
+        match_uninspected: uninspected,
+        valid_from,
+        ..rule(&text, [action])
+    });
+    prop::collection::vec(rules, 1..9)
+}
+
 fn mails() -> impl Strategy<Value = Mail> {
     let from = select(vec!["stranger", "pam", "auth alice", "auth bob", "unauth alice@corp.test", "<>"]);
     let to = subsequence(vec!["alice", "bob", "erin", "pam", "g-any", "g-mod", "postmaster"], 1..7);
     (from, to).prop_map(|(from, to)| mail(from, &to.join(" ")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_index_finds_what_asking_each_rule_finds(rules in any_rules(), mail in mails(), content in contents()) {
+        let (directory, mail) = (with_rules(&rules), mail.with(content));
+        let found = pass(&directory, &mail);
+        let each = pass_by(&directory, &mail, mail.sender(&directory), |d, m, e| Candidates::one_by_one(d, m, e));
+        prop_assert_eq!(found.outcome, each.outcome);
+        prop_assert_eq!(found.needed_content, each.needed_content);
+    }
 }
 
 proptest! {

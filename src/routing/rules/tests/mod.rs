@@ -229,6 +229,12 @@ fn pass(directory: &Directory, mail: &Mail) -> Passage {
 }
 
 fn pass_with(directory: &Directory, mail: &Mail, sender: Sender) -> Passage {
+    pass_by(directory, mail, sender, |d, m, e| Candidates::of(d, m, e))
+}
+
+type Finding = for<'a> fn(&'a Directory, &Message<'_>, &[crate::routing::Delivery]) -> Candidates<'a>;
+
+fn pass_by(directory: &Directory, mail: &Mail, sender: Sender, find: Finding) -> Passage {
     let addressed: Vec<Addressed> = mail.to.iter().map(|to| addressed(directory, to)).collect();
     let expansion = match (mail.stage, addressed.first()) {
         (Stage::Moderated, Some(Addressed::Group(id))) => {
@@ -251,7 +257,7 @@ fn pass_with(directory: &Directory, mail: &Mail, sender: Sender) -> Passage {
         now: NOW,
         stage: mail.stage,
     };
-    let candidates = Candidates::of(directory, &message, &expansion.deliveries);
+    let candidates = find(directory, &message, &expansion.deliveries);
     let needed_content = candidates.need_content();
     let content = needed_content.then(|| Inspection::of(&mail.content, false, Inspection::LIMIT));
     let outcome = evaluate(directory, &message, &expansion.deliveries, &candidates, content.as_ref());
