@@ -119,7 +119,7 @@ impl Relay {
     pub async fn run(self) {
         let inner = self.inner;
         let mut turns = JoinSet::new();
-        turns.spawn(inner.clone().load());
+        let mut rescan = tokio::time::interval(RESCAN);
         loop {
             let now = inner.now();
             while let Some((host, lane)) = inner.agenda().begin(now) {
@@ -142,6 +142,10 @@ impl Relay {
                     }
                 }
                 () = inner.woken.notified() => {}
+                // The first comes at once: it finds what the last process left.
+                _ = rescan.tick() => {
+                    turns.spawn(inner.clone().load());
+                }
                 () = sleep(pause.max(SHORTEST)) => inner.close_idle(),
             }
         }
@@ -719,6 +723,8 @@ const HOSTS: usize = 5;
 const PUT_OFF: usize = 200;
 /// Destinations of which is remembered what is claimed.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// How often all destinations are read, so that nothing waits for a reason that nobody thought of.
+const RESCAN: Duration = Duration::from_mins(10);
 /// Destinations read at a time.
 const PAGE: usize = 1_000;
 /// Sessions that wait for more, and how long. Postfix waits two seconds.
