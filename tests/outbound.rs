@@ -166,11 +166,8 @@ fn sender() -> &'static ReversePath {
 }
 
 fn to(recipients: &[&str]) -> Vec<OutgoingRecipient> {
-    let recipient = |text: &&str| OutgoingRecipient {
-        address: Address::parse(text).unwrap(),
-        notify: None,
-        original: None,
-    };
+    let recipient =
+        |text: &&str| OutgoingRecipient { address: Address::parse(text).unwrap(), notify: None, original: None };
     recipients.iter().map(recipient).collect()
 }
 

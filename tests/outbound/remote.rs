@@ -334,4 +334,3 @@ fn acceptor(name: &str) -> TlsAcceptor {
         .unwrap();
     TlsAcceptor::from(Arc::new(config))
 }
-

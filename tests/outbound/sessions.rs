@@ -26,7 +26,8 @@ async fn a_message_goes_to_the_host_of_its_domain() {
         assert_eq!(outcomes.len(), 2);
         let lines = ["EHLO mail.corp.test", mail, "RCPT TO:<bob@far.test>", "RCPT TO:<carol@far.test>", "DATA", "QUIT"];
         assert_eq!(remote.lines(), lines, "{case}");
-        let wire = b"Received: from here\r\nFrom: alice@corp.test\r\nSubject: hello\r\n\r\nHello.\r\n..\r\n...\r\nBye.\r\n";
+        let wire =
+            b"Received: from here\r\nFrom: alice@corp.test\r\nSubject: hello\r\n\r\nHello.\r\n..\r\n...\r\nBye.\r\n";
         assert_eq!(remote.contents(), [wire], "{case}");
     }
 }
