@@ -101,10 +101,10 @@ impl Hosts {
         self.ready.clear();
     }
 
-    /// What there is to say when no host is left.
+    /// What there is to say when no host is left: if none of them has failed, the caller knows better.
     pub(super) fn exhausted(&mut self) -> Outcome {
-        let none = || failed((4, 4), format!("no host of {} is left to try", self.destination.host));
-        self.failure.take().unwrap_or_else(none)
+        let text = format!("no other host of {} is left to try", self.destination.host);
+        self.failure.take().unwrap_or_else(|| Outcome::ours(End::Deferred, Scope::Host, (4, 1), text))
     }
 }
 
