@@ -221,4 +221,8 @@ async fn a_smarthost_is_asked_for_itself() {
     let session = world.session(&destination).await.unwrap();
     assert_eq!(session.host().name, "relay.test");
     assert_eq!(remote.peers(), ["127.0.0.9"]);
+    // What the configuration has wrong costs no mail.
+    world.dns.remove("relay.test");
+    let outcome = world.session(&destination).await.unwrap_err();
+    assert_eq!(brief(&outcome), (End::Deferred, Scope::Destination, "4.4.4".to_owned()));
 }
