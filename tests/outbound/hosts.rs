@@ -215,7 +215,8 @@ async fn literals_need_no_dns() {
 #[tokio::test]
 async fn a_dns_that_does_not_answer_is_asked_later() {
     let remote = Remote::start(Script::default()).await;
-    for silence in [DnsServer::silence as fn(&DnsServer, &str) -> &DnsServer, DnsServer::garbage] {
+    type Set = for<'a> fn(&'a DnsServer, &str) -> &'a DnsServer;
+    for silence in [DnsServer::silence as Set, DnsServer::garbage] {
         let mut world = World::new(remote.port()).await;
         world.courier.dns = Dns::new(&[world.dns.address()], SHORT).unwrap();
         silence(&world.dns, "far.test");

@@ -29,7 +29,7 @@ fn downgraded(content: &str, takes_eight_bit: bool) -> Result<String, NotPossibl
 
 const MIXED: &str = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\
                      \r\npre\u{e4}mble\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                     Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e \r\n\r\n--b\r\n\r\nASCII\r\n--b--\r\nend\r\n";
+                     Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e aus Basel \r\n\r\n--b\r\n\r\nASCII\r\n--b--\r\nend\r\n";
 
 #[test]
 fn parts_beyond_ascii_are_encoded() {
@@ -69,7 +69,7 @@ fn parts_beyond_ascii_are_encoded() {
                 .replacen("8bit", "7bit", 1)
                 .replace("8bit", "quoted-printable")
                 .replace("pre\u{e4}mble", "pre??mble")
-                .replace("Gr\u{fc}\u{df}e \r", "Gr=C3=BC=C3=9Fe=20\r"),
+                .replace("Gr\u{fc}\u{df}e aus Basel \r", "Gr=C3=BC=C3=9Fe aus Basel=20\r"),
         ),
         (
             "message inside",
