@@ -79,9 +79,9 @@ async fn what_is_known_to_be_too_large_is_not_sent() {
 #[tokio::test]
 async fn eight_bit_content_takes_the_form_that_the_host_takes() {
     let text = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n";
-    let content = format!("{text}Gr\u{fc}\u{df}e\r\n");
+    let content = format!("{text}Gr\u{fc}\u{df}e aus Basel\r\n");
     let encoding = "Content-Transfer-Encoding: quoted-printable\r\n\r\n";
-    let quoted = format!("{}{encoding}Gr=C3=BC=C3=9Fe\r\n", text.strip_suffix("\r\n").unwrap());
+    let quoted = format!("{}{encoding}Gr=C3=BC=C3=9Fe aus Basel\r\n", text.strip_suffix("\r\n").unwrap());
     let long = format!("{text}{}\r\n", "x".repeat(1_200));
     for (case, offers, content, mail, want) in [
         ("offered", &["8BITMIME"][..], &content, " BODY=8BITMIME", Some(content.as_str())),
