@@ -68,13 +68,23 @@ fn reply() {
     run("reply");
 }
 
+#[test]
+fn remote_reply() {
+    run("remote_reply");
+}
+
+#[test]
+fn downgrade() {
+    run("downgrade");
+}
+
 fn run(name: &str) {
     let (_, target) = *targets::TARGETS.iter().find(|(n, _)| *n == name).expect("a target");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut files = Vec::new();
     collect(&root.join(name), &mut files);
     // Messages are input for everything that reads streams, too.
-    let messages = matches!(name, "message" | "smtp_content");
+    let messages = matches!(name, "message" | "smtp_content" | "downgrade");
     if messages {
         collect(&root.join("messages"), &mut files);
     }

@@ -20,6 +20,7 @@ mod sessions;
 #[path = "outbound/tls.rs"]
 mod tls;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -74,7 +75,10 @@ impl World {
             security: Arc::new(Security::new().unwrap()),
             settings: Settings {
                 hostname: domain("mail.corp.test"),
-                own: Own { names: vec![domain("mail.corp.test")], listeners: vec![] },
+                own: Own {
+                    names: vec![domain("mail.corp.test")],
+                    listeners: vec![SocketAddr::new(IpAddr::from([127, 0, 0, 77]), port)],
+                },
                 port,
                 source: Source::default(),
                 may_be_loopback: true,
@@ -88,28 +92,6 @@ impl World {
     async fn with(remote: &Remote) -> Self {
         let world = Self::new(remote.port()).await;
         world.dns.mx("far.test", 10, "mx.far.test").address_of("mx.far.test", &remote.ip());
-        world
-    }
-
-    /// The same, with all its patience short.
-    async fn impatient(remote: &Remote) -> Self {
-        let mut world = Self::with(remote).await;
-        world.courier.settings.timeouts = Timeouts {
-            lookup: LONG,
-            connect: LONG,
-            greeting: SHORT,
-            hello: SHORT,
-            handshake: SHORT,
-            opening: LONG,
-            mail: SHORT,
-            rcpt: SHORT,
-            data: SHORT,
-            block: SHORT,
-            end: SHORT,
-            quit: SHORT,
-            transaction: LONG,
-            octets_per_second: 1_024,
-        };
         world
     }
 

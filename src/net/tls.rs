@@ -356,6 +356,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_learns_why_a_handshake_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls::self_signed(folder.path(), NAME).unwrap();
+        let config = || Arc::new(client_config(folder.path(), rustls::DEFAULT_VERSIONS));
+        for (name, fails) in [(NAME, false), ("other.example.test", true)] {
+            let (server, stream) = pair().await;
+            let client = Connection::plain(stream).unwrap();
+            let client = connect(client, config(), ServerName::try_from(name).unwrap(), LONG);
+            let (server, client) = tokio::join!(tls.accept(server, LONG), client);
+            assert_eq!(client.is_err(), fails, "{name}");
+            match client {
+                Ok(client) => assert_eq!(client.tls().unwrap().cipher, server.unwrap().tls().unwrap().cipher),
+                Err(error) => assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{name}: {error}"),
+            }
+        }
+        for (case, says, limit) in
+            [("no TLS", &b"220 hello\r\n"[..], LONG), ("silence", b"", Duration::from_millis(20))]
+        {
+            let (server, mut stream) = pair().await;
+            stream.write_all(says).await.unwrap();
+            let name = ServerName::try_from(NAME).unwrap();
+            assert!(connect(server, config(), name, limit).await.is_err(), "{case}");
+        }
+        let (mut client, mut stream) = pair().await;
+        stream.write_all(b"250 injected\r\n").await.unwrap();
+        client.fill(LONG).await.unwrap();
+        let error = connect(client, config(), ServerName::try_from(NAME).unwrap(), LONG).await.unwrap_err();
+        assert!(error.to_string().contains("unexpected input"), "{error}");
+    }
+
+    #[tokio::test]
     async fn plaintext_before_the_handshake_ends_the_connection() {
         let folder = tempfile::tempdir().unwrap();
         let tls = Tls::self_signed(folder.path(), NAME).unwrap();

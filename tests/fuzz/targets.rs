@@ -6,11 +6,13 @@ use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
 use posthouse::policy::answer::{self, Decision};
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
+use posthouse::proto::message::downgrade::Planner;
 use posthouse::proto::message::inspect::{self, Piece};
 use posthouse::proto::message::{
     self, Front, Needle, Part, PartContent, Received, Scanner, SearchText, SentDate, Summary, compose, header,
 };
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
+use posthouse::proto::smtp::client::{Capabilities, ContentWriter, RemoteReply, ReplyError, ReplyReader};
 use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax, XClient};
 
 #[path = "../it/grammar.rs"]
@@ -33,7 +35,74 @@ pub const TARGETS: &[Target] = &[
     ("sasl", sasl),
     ("proxy_header", proxy_header),
     ("reply", reply),
+    ("remote_reply", remote_reply),
+    ("downgrade", downgrade),
 ];
+
+/// Replies of other hosts: the same however they are split, bounded, and without control characters.
+pub fn remote_reply(octets: &[u8]) {
+    let whole = remote_replies(octets, usize::MAX);
+    for size in [1, 7] {
+        assert_eq!(whole, remote_replies(octets, size), "replies depend on the segments");
+    }
+    for reply in whole.iter().flatten() {
+        assert!((2..=5).contains(&reply.class()) && reply.text().len() <= 2_048);
+        assert!(reply.text().split('\n').all(|line| !line.contains(char::is_control)));
+        assert!(matches!((reply.class(), reply.status().class()), (2 | 3, 2) | (4, 4) | (5, 5)));
+        let offered = Capabilities::read(reply);
+        assert!(offered.max_size != Some(0) && offered.mechanisms.len() <= 4);
+    }
+}
+
+fn remote_replies(octets: &[u8], size: usize) -> Vec<Result<RemoteReply, ReplyError>> {
+    let mut reader = ReplyReader::default();
+    let mut all = Vec::new();
+    for mut piece in octets.chunks(size.clamp(1, octets.len().max(1))) {
+        while !piece.is_empty() {
+            let (taken, reply) = reader.push(piece);
+            assert!(taken > 0 && taken <= piece.len());
+            piece = &piece[taken..];
+            if let Some(reply) = reply.transpose() {
+                let is_over = reply.is_err();
+                all.push(reply);
+                if is_over {
+                    return all;
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Messages in another form: 7-bit in short lines, or untouched, however they are split.
+pub fn downgrade(octets: &[u8]) {
+    let root = scan(octets, usize::MAX).root;
+    for takes_eight_bit in [false, true] {
+        let plan = |size: usize| {
+            let mut planner = Planner::new(&root, takes_eight_bit);
+            octets.chunks(size.clamp(1, octets.len().max(1))).for_each(|piece| planner.push(piece));
+            planner.finish()
+        };
+        let whole = plan(usize::MAX);
+        assert_eq!(whole, plan(61), "the plan depends on the segments");
+        let Ok(plan) = whole else { continue };
+        let rewrite = |size: usize| {
+            let (mut rewriter, mut out) = (plan.rewriter(), Vec::new());
+            octets.chunks(size.clamp(1, octets.len().max(1))).for_each(|piece| rewriter.push(piece, &mut out));
+            rewriter.finish(&mut out);
+            out
+        };
+        let out = rewrite(usize::MAX);
+        assert_eq!(out, rewrite(61), "the form depends on the segments");
+        assert!(takes_eight_bit || out.is_ascii());
+        let (mut writer, mut wire) = (ContentWriter::chunks(), Vec::new());
+        writer.push(&out, &mut wire);
+        writer.finish(&mut wire);
+        assert!(wire.split(|octet| *octet == b'\n').all(|line| line.len() <= 999), "a line is too long");
+        let is_short = octets.split(|octet| *octet == b'\n').all(|line| line.len() <= 998);
+        assert!(!(takes_eight_bit && is_short) || out == octets, "changed without need");
+    }
+}
 
 /// Answers by mail to questions of the server: what they decide is the same each time, and their text is one line.
 pub fn reply(octets: &[u8]) {

@@ -35,6 +35,8 @@ pub enum Act {
     Inject,
     /// 220, and then no TLS.
     NoTls,
+    /// This, and then nothing is read any more.
+    Stall(&'static str),
 }
 
 /// What a remote does.
@@ -86,6 +88,7 @@ struct Seen {
     lines: Mutex<Vec<String>>,
     contents: Mutex<Vec<Vec<u8>>>,
     connections: AtomicUsize,
+    peers: Mutex<Vec<String>>,
 }
 
 impl Remote {
@@ -107,8 +110,9 @@ impl Remote {
         let script = Arc::new(Mutex::new(script));
         let all = seen.clone();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 all.connections.fetch_add(1, Ordering::SeqCst);
+                all.peers.lock().unwrap().push(peer.ip().to_string());
                 let peer = Peer { script: script.clone(), seen: all.clone(), acceptor: acceptor.clone() };
                 tokio::spawn(peer.serve(stream));
             }
@@ -139,6 +143,11 @@ impl Remote {
     /// The contents that came by DATA, as on the wire without the end, and by BDAT.
     pub fn contents(&self) -> Vec<Vec<u8>> {
         self.seen.contents.lock().unwrap().clone()
+    }
+
+    /// From where they came.
+    pub fn peers(&self) -> Vec<String> {
+        self.seen.peers.lock().unwrap().clone()
     }
 
     pub fn connections(&self) -> usize {
@@ -283,6 +292,11 @@ async fn perform(stream: &mut dyn Stream, act: Act) -> Option<Goes> {
         }
         Act::Close => return None,
         Act::Silence => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            return None;
+        }
+        Act::Stall(text) => {
+            stream.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
             tokio::time::sleep(Duration::from_secs(600)).await;
             return None;
         }

@@ -36,6 +36,8 @@ pub struct Hosts {
     ready: VecDeque<Candidate>,
     /// How many addresses may still be tried.
     left: usize,
+    /// A route leads there: whom we set ourselves may be wrong, and no mail fails for that.
+    is_smarthost: bool,
     may_be_loopback: bool,
     /// DNSSEC has proven that these are the destination's hosts, or nobody had to ask who they are.
     is_secure: bool,
@@ -77,6 +79,7 @@ impl Own {
 impl Hosts {
     /// Of this destination; nothing of it is looked up yet.
     fn new(destination: &Destination, published: Published, port: u16, may_be_loopback: bool) -> Self {
+        let is_smarthost = destination.route.as_ref().is_some_and(|route| route.smarthost.is_some());
         Self {
             destination: destination.clone(),
             published,
@@ -85,13 +88,17 @@ impl Hosts {
             ranks: VecDeque::new(),
             ready: VecDeque::new(),
             left: MAX_ADDRESSES,
-            may_be_loopback,
+            is_smarthost,
+            may_be_loopback: may_be_loopback || is_smarthost,
             is_secure: false,
         }
     }
 
     /// Remembers why a host did not do.
-    pub(super) fn note(&mut self, failure: Outcome) {
+    pub(super) fn note(&mut self, mut failure: Outcome) {
+        if self.is_smarthost && failure.end == End::Failed && !failure.is_reply {
+            failure = failure.deferred((4, 4));
+        }
         self.failure = Some(match self.failure.take() {
             Some(before) => before.or_more_telling(failure),
             None => failure,
@@ -104,10 +111,10 @@ impl Hosts {
         self.ready.clear();
     }
 
-    /// What there is to say when no host is left.
+    /// What there is to say when no host is left: if none of them has failed, the caller knows better.
     pub(super) fn exhausted(&mut self) -> Outcome {
-        let none = || failed((4, 4), format!("no host of {} is left to try", self.destination.host));
-        self.failure.take().unwrap_or_else(none)
+        let text = format!("no other host of {} is left to try", self.destination.host);
+        self.failure.take().unwrap_or_else(|| Outcome::ours(End::Deferred, Scope::Host, (4, 1), text))
     }
 }
 
@@ -116,9 +123,13 @@ impl Finder<'_> {
     pub async fn find(&self, destination: &Destination, published: Published, seed: u64) -> Result<Hosts, Outcome> {
         let smarthost = destination.route.as_ref().and_then(|route| route.smarthost.as_ref());
         let (host, port) = smarthost.map_or((&destination.host, self.port), |(host, port)| (host, *port));
-        let mut hosts = Hosts::new(destination, published, port, self.may_be_loopback || smarthost.is_some());
+        let mut hosts = Hosts::new(destination, published, port, self.may_be_loopback);
         match host {
-            Host::Literal(AddressLiteral::Ip(ip)) => self.add(&mut hosts, &host.to_string(), &[*ip])?,
+            Host::Literal(AddressLiteral::Ip(ip)) => {
+                if let Err(failure) = self.add(&mut hosts, &host.to_string(), &[*ip]) {
+                    hosts.note(failure);
+                }
+            }
             Host::Literal(AddressLiteral::General(_)) => {
                 return Err(failed((1, 2), format!("{host} is no address of a host")));
             }

@@ -64,7 +64,9 @@ impl Outcome {
     /// `end`.
     pub fn ours(end: End, scope: Scope, (subject, detail): (u16, u16), text: impl Into<String>) -> Self {
         let status = EnhancedCode::new(end.class(), subject, detail);
-        Self { end, scope, status, text: text.into(), is_reply: false, host: None, tls: None, passed_on: false }
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        Self { end, scope, status, text, is_reply: false, host: None, tls: None, passed_on: false }
     }
 
     /// What a host answered, where 2yz is the only way for it to take the message. A 3yz, which is an answer to
@@ -110,3 +112,6 @@ impl End {
         }
     }
 }
+
+/// Words of ours may quote a reply.
+const MAX_TEXT: usize = 2_048;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::content::Content;
+use super::content::{Content, Unchangeable};
 use super::courier::Timeouts;
 use super::link::Link;
 use super::outcome::{End, Outcome, RemoteHost, Scope};
@@ -13,6 +13,7 @@ use super::transaction::Transaction;
 use crate::mail::ReversePath;
 use crate::net::TlsInfo;
 use crate::proto::message::HeaderText;
+use crate::proto::message::downgrade::NotPossible;
 use crate::proto::smtp::Body;
 use crate::proto::smtp::client::Capabilities;
 use crate::store::Store;
@@ -124,8 +125,8 @@ impl Session {
         }
         self.check_tls(outgoing)?;
         self.check_size(outgoing.message.size())?;
-        let content = Content::new(store, outgoing.message).await.map_err(unreadable)?;
-        let manner = self.manner(outgoing, &content).await?;
+        let mut content = Content::new(store, outgoing.message).await.map_err(unreadable)?;
+        let manner = self.manner(outgoing, &mut content).await?;
         let mut left: Vec<usize> = Vec::new();
         for (at, (recipient, outcome)) in outgoing.recipients.iter().zip(&mut *outcomes).enumerate() {
             if recipient.address.is_ascii() || self.offered.smtputf8 {
@@ -166,7 +167,8 @@ impl Session {
         }
     }
 
-    async fn manner(&self, outgoing: &Outgoing<'_>, content: &Content<'_>) -> Result<Manner, Outcome> {
+    /// How the content goes to this host, changed if it must be.
+    async fn manner(&self, outgoing: &Outgoing<'_>, content: &mut Content<'_>) -> Result<Manner, Outcome> {
         let found = content.survey().await.map_err(unreadable)?;
         let needs_for = match outgoing.reverse_path {
             ReversePath::Address(address) if !address.is_ascii() => Some("the sender's address"),
@@ -175,6 +177,17 @@ impl Session {
         };
         if let (Some(what), false) = (needs_for, self.offered.smtputf8) {
             return Err(needs_utf8(what));
+        }
+        if found.has_long_header_line {
+            return Err(unchangeable(NotPossible::LongHeader));
+        }
+        let takes_eight_bit = self.offered.eight_bit_mime;
+        let must_change = found.has_long_line || found.is_eight_bit && !takes_eight_bit;
+        if must_change {
+            content.downgrade(takes_eight_bit).await.map_err(|reason| match reason {
+                Unchangeable::NotPossible(reason) => unchangeable(reason),
+                Unchangeable::Store(error) => unreadable(error),
+            })?;
         }
         let body = if found.is_eight_bit { Body::EightBitMime } else { Body::SevenBit };
         Ok(Manner { body, smtputf8: needs_for.is_some() })
@@ -196,6 +209,17 @@ pub(super) fn unreadable(error: crate::store::Error) -> Outcome {
 fn needs_utf8(what: &str) -> Outcome {
     let text = format!("{what} has characters beyond ASCII, which this host does not take");
     Outcome::ours(End::Failed, Scope::Message, (6, 7), text)
+}
+
+/// RFC 3463 §3.7.
+fn unchangeable(reason: NotPossible) -> Outcome {
+    let detail = match reason {
+        // Conversion required and prohibited would be 5.6.2; it is that it cannot be done.
+        NotPossible::Protected | NotPossible::Header | NotPossible::Part => (6, 3),
+        NotPossible::LongHeader => (6, 0),
+    };
+    let text = format!("this host does not take the message as it is, and {reason}");
+    Outcome::ours(End::Failed, Scope::Message, detail, text)
 }
 
 /// Each brings some recipients on, so that hosts with a limit of 100 take 2,000.

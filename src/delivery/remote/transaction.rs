@@ -196,7 +196,8 @@ impl<'a> Transaction<'a> {
 
     async fn data(&mut self) -> Result<(), Outcome> {
         let mut writer = ContentWriter::data();
-        let mut place = Place::default();
+        let content = self.content;
+        let mut place = content.start();
         let mut out = Vec::new();
         while let Some(piece) = self.next_piece(&mut place).await? {
             writer.push(&piece, &mut out);
@@ -214,7 +215,8 @@ impl<'a> Transaction<'a> {
     /// BDAT for each piece, with PIPELINING one ahead of the replies (RFC 3030 §4.2).
     async fn chunks(&mut self) -> Result<(), Outcome> {
         let mut writer = ContentWriter::chunks();
-        let mut place = Place::default();
+        let content = self.content;
+        let mut place = content.start();
         let mut out = Vec::new();
         let mut unanswered = 0_usize;
         let ahead = usize::from(self.session.offered.pipelining);
@@ -273,7 +275,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    async fn next_piece(&mut self, place: &mut Place) -> Result<Option<Vec<u8>>, Outcome> {
+    async fn next_piece(&mut self, place: &mut Place<'_>) -> Result<Option<Vec<u8>>, Outcome> {
         self.content.read(place).await.map_err(unreadable)
     }
 

@@ -11,10 +11,12 @@
 //! - [`SentDate`] reads and [`format_date`] writes the date of RFC 5322.
 //! - [`Needle`] and [`SearchText`] serve SEARCH.
 //! - [`Survey`] finds what transport a message needs.
+//! - [`downgrade`] gives a message another form where there is none.
 //! - [`compose`] writes the messages that this server makes.
 //! - [`inspect`] looks into a message for the conditions of mail rules.
 
 pub mod compose;
+pub mod downgrade;
 pub mod header;
 pub mod inspect;
 
