@@ -11,6 +11,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     strip --strip-debug -o /posthouse /target/debug/posthouse
 
 FROM debian:bookworm-slim
+# The authorities that are trusted for policies of MTA-STS.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /posthouse /usr/local/bin/posthouse
 COPY conf/docker.toml /etc/posthouse/posthouse.toml
 # Whoever the container runs as may make the server's directory in the volume; the server lets nobody else in there.

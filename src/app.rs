@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::config::{Certificate, Config, Listener, Protocol, TlsMode};
+use crate::config::{Certificate, Config, DnssecMode, Listener, Protocol, Resolvers, TlsMode};
 use crate::delivery;
 use crate::delivery::remote::courier::{self, Courier, Timeouts};
 use crate::delivery::remote::hosts::Own;
-use crate::delivery::remote::security::Security;
+use crate::delivery::remote::security::{self, Security, Setup};
 use crate::delivery::remote::worker::Relay;
 use crate::directory::{Directory, RecordError};
 use crate::emailauth::EmailAuth;
@@ -32,8 +32,10 @@ use crate::login::{Authenticator, secret_file};
 use crate::mail::srs::SrsKey;
 use crate::mail::{Clock, Timestamp};
 use crate::net::dns::{Dns, DnsSetupError};
+use crate::net::dnssec::{Anchor, Dnssec};
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener;
+use crate::net::roots::roots;
 use crate::net::tls::{Tls, TlsError};
 use crate::server::admin::{self, Actor, Admin, Token};
 use crate::server::{LiveDirectory, Services, Shutdown, imap, smtp};
@@ -83,6 +85,14 @@ pub enum StartError {
     /// The DNS cannot be asked.
     #[error("dns: {0}")]
     Dns(#[from] DnsSetupError),
+    /// The keys that DNSSEC is to trust.
+    #[error("dns.trust_anchor {}: {cause}", path.display())]
+    TrustAnchor {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// A listener cannot be bound.
     #[error("listener {number} ({protocol} on {address}): {cause}")]
     Bind {
@@ -160,13 +170,29 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         directory: LiveDirectory::new(directory),
         authenticator,
         srs: SrsKey::new(secret(config, "srs.key")?),
-        email_auth: EmailAuth::new(Dns::new(&config.dns.servers, config.dns.timeout)?),
+        email_auth: EmailAuth::new(dns(config)?),
         clock,
         tls: tls(config)?,
         limits: config.sessions.clone(),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
     })
+}
+
+fn dns(config: &Config) -> Result<Dns, StartError> {
+    let Resolvers { servers, timeout, dnssec, trust_anchor } = &config.dns;
+    let dns = Dns::new(servers, *timeout)?;
+    if *dnssec == DnssecMode::Off {
+        return Ok(dns);
+    }
+    let keys = match trust_anchor {
+        None => None,
+        Some(path) => {
+            Some(std::fs::read_to_string(path).map_err(|cause| StartError::TrustAnchor { path: path.clone(), cause })?)
+        }
+    };
+    let anchor = keys.as_deref().map_or(Anchor::Root, Anchor::Keys);
+    Ok(dns.with_dnssec(Dnssec::new(servers, *timeout, anchor)?))
 }
 
 /// A secret of this data directory.
@@ -350,17 +376,20 @@ fn background(config: &Config, services: &Arc<Services>) -> Result<JoinSet<()>, 
         admin::ops::hold::decided(directory, Actor::Server, held, decision)
     };
     tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current(), audit));
-    tasks.spawn(relay(config, services)?.run());
+    let security = Arc::new(security(config, services)?);
+    let (desk, live, rounds) = (services.desk(), services.clone(), security.clone());
+    tasks.spawn(async move { rounds.run(&desk, || live.directory.current()).await });
+    tasks.spawn(relay(config, services, security).run());
     Ok(tasks)
 }
 
 /// What brings mail to other hosts.
-fn relay(config: &Config, services: &Arc<Services>) -> Result<Relay, StartError> {
+fn relay(config: &Config, services: &Arc<Services>, security: Arc<Security>) -> Relay {
     let smtp = config.listeners.iter().filter(|listener| listener.protocol == Protocol::Smtp);
     let outbound = &config.outbound;
     let courier = Courier {
         dns: services.email_auth.dns().clone(),
-        security: Arc::new(Security::new().map_err(|error| StartError::System(io::Error::other(error)))?),
+        security,
         settings: courier::Settings {
             hostname: config.hostname.clone(),
             own: Own { names: vec![config.hostname.clone()], listeners: smtp.map(|listener| listener.bind).collect() },
@@ -371,7 +400,23 @@ fn relay(config: &Config, services: &Arc<Services>) -> Result<Relay, StartError>
         },
     };
     let live = services.clone();
-    Ok(Relay::new(services.desk(), courier, outbound.settings.clone(), move || live.directory.current()))
+    Relay::new(services.desk(), courier, outbound.settings.clone(), move || live.directory.current())
+}
+
+/// What other hosts must prove.
+fn security(config: &Config, services: &Services) -> Result<Security, StartError> {
+    let outbound = &config.outbound;
+    let setup = Setup {
+        dns: services.email_auth.dns().clone(),
+        store: services.store.clone(),
+        clock: services.clock.clone(),
+        roots: roots(outbound.ca_file.as_deref())?,
+        https_port: outbound.https_port,
+        fetch_time: security::FETCH_TIME,
+        smtp_port: outbound.port,
+        reporting: outbound.reporting.clone(),
+    };
+    Security::with(setup).map_err(|error| StartError::System(io::Error::other(error)))
 }
 
 /// Waits for listeners and sessions, which know of the stop; ends those that are left when the time is up.

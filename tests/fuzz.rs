@@ -78,6 +78,11 @@ fn downgrade() {
     run("downgrade");
 }
 
+#[test]
+fn transport_policy() {
+    run("transport_policy");
+}
+
 fn run(name: &str) {
     let (_, target) = *targets::TARGETS.iter().find(|(n, _)| *n == name).expect("a target");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");

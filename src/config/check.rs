@@ -76,6 +76,9 @@ pub enum Problem {
         /// Why.
         why: String,
     },
+    /// Not an address that can be written to.
+    #[error("outbound.tls_report_contact: {0:?} is not an address")]
+    Contact(String),
     /// A number out of range.
     #[error("{key}: must be {allowed}")]
     Range {
@@ -123,7 +126,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         sessions: sessions(&file.limits, &file.timeouts)?,
         tls_handshake: time("timeouts.tls_handshake", file.timeouts.tls_handshake, Duration::from_secs(30))?,
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
-        dns: dns(file.dns)?,
+        dns: dns(file.dns, folder)?,
         outbound: outbound::check(file.outbound, folder)?,
         publish,
         log: Log { format: file.log.format, level: file.log.level },
@@ -237,12 +240,13 @@ fn sessions(limits: &LimitsTable, timeouts: &TimeoutsTable) -> Result<SessionLim
     })
 }
 
-fn dns(table: DnsTable) -> Result<Resolvers, Problem> {
+fn dns(table: DnsTable, folder: &Path) -> Result<Resolvers, Problem> {
     if table.servers.iter().any(|server| server.port() == 0 || server.ip().is_unspecified()) {
         return Err(Problem::Range { key: "dns.servers", allowed: "addresses with a port that can be asked" });
     }
     let timeout = time("dns.timeout", table.timeout, Duration::from_secs(5))?;
-    Ok(Resolvers { servers: table.servers, timeout })
+    let trust_anchor = table.trust_anchor.map(|path| folder.join(path));
+    Ok(Resolvers { servers: table.servers, timeout, dnssec: table.dnssec, trust_anchor })
 }
 
 fn publish(table: PublishTable, dkim: &DkimTable, listeners: &[Listener]) -> Result<Publish, Problem> {

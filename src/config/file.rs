@@ -216,6 +216,21 @@ pub struct DnsTable {
     pub servers: Vec<SocketAddr>,
     /// An answer.
     pub timeout: Option<Time>,
+    /// Whether answers are proven, for DANE.
+    pub dnssec: DnssecMode,
+    /// DNSKEY records to trust instead of the root's.
+    pub trust_anchor: Option<PathBuf>,
+}
+
+/// Whether answers of the DNS are proven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnssecMode {
+    /// By this server, if the resolver hands on signatures.
+    #[default]
+    Validate,
+    /// They are not, and there is no DANE.
+    Off,
 }
 
 /// `[publish]`

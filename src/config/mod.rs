@@ -9,7 +9,7 @@ mod outbound;
 mod quantity;
 
 pub use check::Problem;
-pub use file::{File, LogFormat, LogLevel, Protocol, TlsMode};
+pub use file::{DnssecMode, File, LogFormat, LogLevel, Protocol, TlsMode};
 pub use outbound::Outbound;
 pub use quantity::{Size, Time};
 
@@ -102,6 +102,10 @@ pub struct Resolvers {
     pub servers: Vec<SocketAddr>,
     /// How long one question may take.
     pub timeout: Duration,
+    /// Answers are proven where DANE needs it.
+    pub dnssec: DnssecMode,
+    /// The file with the keys to trust instead of the root's.
+    pub trust_anchor: Option<PathBuf>,
 }
 
 /// The log.

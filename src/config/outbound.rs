@@ -12,8 +12,9 @@ use crate::delivery::remote::agenda::Places;
 use crate::delivery::remote::destination::{Credentials, Demand, Route, Source};
 use crate::delivery::remote::routes::{Pattern, Routes, Rule};
 use crate::delivery::remote::schedule::Patience;
+use crate::delivery::remote::security::Reporting;
 use crate::delivery::remote::worker::Settings;
-use crate::mail::{Domain, Host};
+use crate::mail::{Address, Domain, Host};
 
 /// `[outbound]`
 #[derive(Debug, Deserialize)]
@@ -43,6 +44,14 @@ pub struct OutboundTable {
     source_ipv6: Option<Ipv6Addr>,
     /// Loopback addresses that the DNS gives will do.
     allow_loopback: bool,
+    /// Authorities to trust beside the system's.
+    ca_file: Option<PathBuf>,
+    /// Where policy hosts of MTA-STS and receivers of reports listen.
+    https_port: u16,
+    /// Domains that ask for it are sent reports on TLS.
+    tls_reports: bool,
+    /// Whom they may ask about those.
+    tls_report_contact: Option<String>,
     /// Exceptions.
     route: Vec<RouteTable>,
 }
@@ -62,6 +71,10 @@ impl Default for OutboundTable {
             source_ipv4: None,
             source_ipv6: None,
             allow_loopback: false,
+            ca_file: None,
+            https_port: 443,
+            tls_reports: true,
+            tls_report_contact: None,
             route: Vec::new(),
         }
     }
@@ -122,6 +135,12 @@ pub struct Outbound {
     pub source: Source,
     /// Loopback addresses that the DNS gives will do.
     pub may_be_loopback: bool,
+    /// A file of authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where policy hosts of MTA-STS and receivers of reports listen.
+    pub https_port: u16,
+    /// How reports on TLS are made; `None` for none.
+    pub reporting: Option<Reporting>,
 }
 
 /// Checks the table, whose relative paths are relative to `folder`.
@@ -133,6 +152,13 @@ pub(super) fn check(table: OutboundTable, folder: &Path) -> Result<Outbound, Pro
     if table.port == 0 {
         return Err(Problem::Range { key: "outbound.port", allowed: "from 1 to 65535" });
     }
+    if table.https_port == 0 {
+        return Err(Problem::Range { key: "outbound.https_port", allowed: "from 1 to 65535" });
+    }
+    let contact = match table.tls_report_contact {
+        None => None,
+        Some(text) => Some(Address::parse(&text).map_err(|_| Problem::Contact(text))?),
+    };
     let places = Places {
         total: at_least_1("outbound.connections", table.connections)?,
         per_destination: at_least_1("outbound.connections_per_destination", table.connections_per_destination)?,
@@ -150,6 +176,9 @@ pub(super) fn check(table: OutboundTable, folder: &Path) -> Result<Outbound, Pro
         port: table.port,
         source: Source { ipv4: table.source_ipv4, ipv6: table.source_ipv6 },
         may_be_loopback: table.allow_loopback,
+        ca_file: table.ca_file.map(|path| folder.join(path)),
+        https_port: table.https_port,
+        reporting: table.tls_reports.then_some(Reporting { contact }),
     })
 }
 

@@ -5,15 +5,18 @@ use posthouse::emailauth::DkimInput;
 use posthouse::mail::{Address, MailboxName, ReversePath, Uid};
 use posthouse::net::proxy_protocol;
 use posthouse::policy::answer::{self, Decision};
+use posthouse::proto::dane;
 use posthouse::proto::imap::{self, Append, Frame, Framer, Limits, Recovery, SequenceSet, Tagged};
 use posthouse::proto::message::downgrade::Planner;
 use posthouse::proto::message::inspect::{self, Piece};
 use posthouse::proto::message::{
     self, Front, Needle, Part, PartContent, Received, Scanner, SearchText, SentDate, Summary, compose, header,
 };
+use posthouse::proto::mta_sts;
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
 use posthouse::proto::smtp::client::{Capabilities, ContentWriter, RemoteReply, ReplyError, ReplyReader};
 use posthouse::proto::smtp::{ChunkChecker, Command, DataDecoder, Reply, Syntax, XClient};
+use posthouse::proto::tls_report;
 
 #[path = "../it/grammar.rs"]
 #[allow(dead_code, reason = "also read by the behaviour tests, which look at more of it")]
@@ -37,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("reply", reply),
     ("remote_reply", remote_reply),
     ("downgrade", downgrade),
+    ("transport_policy", transport_policy),
 ];
 
 /// Replies of other hosts: the same however they are split, bounded, and without control characters.
@@ -101,6 +105,39 @@ pub fn downgrade(octets: &[u8]) {
         assert!(wire.split(|octet| *octet == b'\n').all(|line| line.len() <= 999), "a line is too long");
         let is_short = octets.split(|octet| *octet == b'\n').all(|line| line.len() <= 998);
         assert!(!(takes_eight_bit && is_short) || out == octets, "changed without need");
+    }
+}
+
+/// What domains publish of TLS: the records of MTA-STS and TLSRPT, policies, TLSA records and certificates. What is read
+/// is the same when it is written and read again.
+pub fn transport_policy(octets: &[u8]) {
+    if let Ok(policy) = mta_sts::Policy::parse(octets) {
+        let lines = policy.lines().join("\r\n");
+        assert_eq!(mta_sts::Policy::parse(lines.as_bytes()).as_ref(), Ok(&policy), "{lines}");
+        assert!(policy.mx.len() <= 100 && !policy.matches(""));
+    }
+    let records: Vec<Vec<u8>> = octets.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+    for records in [&records[..], &[octets.to_vec()]] {
+        if let Some(id) = mta_sts::record_id(records) {
+            assert!((1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id:?}");
+        }
+        let places = tls_report::places(records);
+        assert!(places.len() <= 5);
+        for place in places {
+            match place {
+                tls_report::Place::Mail(address) => round_trip(&address),
+                tls_report::Place::Https(url) => assert!(url.bytes().all(|b| b.is_ascii_graphic()), "{url:?}"),
+            }
+        }
+    }
+    if let Some(parts) = dane::Certificate::parse(octets) {
+        assert!(dane::sequence_content(parts.public_key).is_some() && dane::sequence_content(parts.issuer).is_some());
+    }
+    if let [usage, selector, matching, data @ ..] = octets {
+        if let Some(record) = dane::Tlsa::new(usage % 5, selector % 3, matching % 4, data.to_vec()) {
+            assert!(record.to_string().len() < 200);
+            record.matches(data);
+        }
     }
 }
 

@@ -113,11 +113,19 @@ async fn a_policy_that_is_used_is_fetched_again_each_day() {
         assert_eq!(web.asked(), 1 + day);
     }
     assert!(world.send(&to("sts.test")).await.is_err(), "longer than its max_age");
+    // One that holds for a day only is not left to end.
+    change_id(&world, "2");
+    web.shows(Page::policy(ENFORCE));
+    assert!(world.send(&to("sts.test")).await.is_err());
+    assert_eq!(web.asked(), 7);
+    world.clock.pass(Duration::from_secs(43_200));
+    world.round().await;
+    assert_eq!(web.asked(), 8);
     // A domain that has stopped keeps nothing going.
     world.dns.remove("_mta-sts.sts.test");
     world.clock.pass(Duration::from_secs(86_400));
     world.round().await;
-    assert_eq!(web.asked(), 6);
+    assert_eq!(web.asked(), 8);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn a_day_is_counted_and_posted_after_its_end() {
     web.shows(Page::with("404 Not Found", "text/plain", ""));
     assert!(world.send(&to("sts.test")).await.is_ok());
     world.dns.remove("_mta-sts.sts.test").txt("_mta-sts.sts.test", "v=STSv1; id=2;");
-    web.shows(Page::policy("version: STSv1\nmode: testing\nmx: mx.sts.test\nmax_age: 86400\n"));
+    web.shows(Page::policy("version: STSv1\nmode: testing\nmx: mx.sts.test\nmax_age: 604800\n"));
     for identity in [
         world.authority.issue(&["mx.sts.test"], false),
         world.authority.issue(&["mx.sts.test"], true),
@@ -100,6 +100,7 @@ async fn a_day_is_counted_and_posted_after_its_end() {
     assert_eq!(sts[1]["summary"], json!({ "total-successful-session-count": 1, "total-failure-session-count": 3 }));
     assert_eq!(sts[1]["policy"]["mx-host"], json!(["mx.sts.test"]));
 
+    world.dns.remove("_mta-sts.sts.test");
     world.clock.pass(DAY);
     world.round().await;
     assert_eq!(web.asked(), asked + 2, "and it is done");

@@ -277,6 +277,16 @@ impl Security {
         }
     }
 
+    /// Makes a [`round`](Security::round) each minute for as long as the server runs.
+    pub async fn run(&self, desk: &Desk, directory: impl Fn() -> Arc<Directory>) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Err(error) = self.round(desk, &directory()).await {
+                tracing::warn!(%error, "a round over policies and reports on TLS did not end; the next begins in a minute");
+            }
+        }
+    }
+
     /// What is to be done now and then, every minute or so: counts go to the store, policies are fetched again daily, and
     /// reports sent when their day is over.
     pub async fn round(&self, desk: &Desk, directory: &Directory) -> Result<(), Error> {
@@ -480,6 +490,10 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
     to.seconds().saturating_sub(from.seconds())
 }
 
+/// How long fetching a policy may take (RFC 8461 §3.3).
+pub const FETCH_TIME: Duration = Duration::from_secs(60);
+/// Between rounds.
+const EVERY: Duration = Duration::from_secs(60);
 const MX_MISMATCH: &str = "the host is not among those of the policy";
 /// Seconds between looks for policies that are due.
 const REFRESH_LOOK: i64 = 3_600;

@@ -101,7 +101,7 @@ impl Policies {
         if let Some(found) = self.settled(&entry, told.as_deref()) {
             return found;
         }
-        let failure = self.renew(domain, told.unwrap_or_default()).await.err();
+        let failure = self.renew(domain, told.unwrap_or_default(), None).await.err();
         let now = self.clock.now();
         Found { policy: self.entry(domain).await.kept.filter(|kept| kept.holds_at(now)), failure }
     }
@@ -132,7 +132,9 @@ impl Policies {
 
     async fn refresh_one(&self, kept: &Kept, now: Timestamp) {
         let used = self.entry(&kept.domain).await.used.unwrap_or(kept.used);
-        let is_due = older(kept.fetched, now, REFRESH) && !older(used, now, UNUSED) && kept.policy.mode != Mode::None;
+        // What holds for a day only would otherwise end before its time comes.
+        let age = REFRESH.min(kept.policy.max_age / 2);
+        let is_due = older(kept.fetched, now, age) && !older(used, now, UNUSED) && kept.policy.mode != Mode::None;
         if !is_due {
             return;
         }
@@ -140,7 +142,7 @@ impl Policies {
         let Some(id) = self.told(&kept.domain).await else { return };
         let _turn = self.turn(&kept.domain).lock().await;
         // A failure is remembered, and the next day is soon enough.
-        drop(self.renew(&kept.domain, id).await);
+        drop(self.renew(&kept.domain, id, Some(used)).await);
     }
 
     /// What needs no fetch: nothing told, the same as is kept, or a failure of lately.
@@ -161,24 +163,23 @@ impl Policies {
         record_id(&self.dns.txt(&record_name(domain)).await.unwrap_or_default())
     }
 
-    /// Fetches a policy, and keeps it.
-    async fn renew(&self, domain: &Domain, id: String) -> Result<(), FetchFailure> {
+    /// Fetches a policy, and keeps it; `used` is when the domain was last sent to, if not now.
+    async fn renew(&self, domain: &Domain, id: String, used: Option<Timestamp>) -> Result<(), FetchFailure> {
         let fetched = self.fetch(domain).await;
         let now = self.clock.now();
         match fetched {
             Ok(policy) => {
-                let kept = Kept { domain: domain.clone(), id, policy, fetched: now, used: now };
+                let used = used.unwrap_or(now);
+                let kept = Kept { domain: domain.clone(), id, policy, fetched: now, used };
                 self.keep(&kept).await;
-                self.remember(domain, |entry| {
-                    entry.kept = Some(Arc::new(kept));
-                    entry.failure = None;
-                });
+                let entry = Entry { kept: Some(Arc::new(kept)), failure: None, used: Some(used) };
+                self.memory.lock().unwrap_or_else(PoisonError::into_inner).put(domain.clone(), entry);
                 Ok(())
             }
             Err(why) => {
                 tracing::warn!(%domain, reason = %why.text, "policy of MTA-STS not fetched");
                 let failed = Failed { id, at: now, why: why.clone() };
-                self.remember(domain, |entry| entry.failure = Some(failed));
+                self.remember(domain, |entry| entry.failure = Some(failed.clone()));
                 Err(why)
             }
         }
@@ -235,9 +236,10 @@ impl Policies {
         self.remember(domain, |entry| entry.used = Some(now));
     }
 
-    fn remember(&self, domain: &Domain, change: impl FnOnce(&mut Entry)) {
+    /// Of a domain that is not in memory any more nothing is remembered: it would hide what the store has.
+    fn remember(&self, domain: &Domain, change: impl FnMut(&mut Entry)) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        change(memory.get_or_insert_mut(domain.clone(), Entry::default));
+        memory.get_mut(domain).into_iter().for_each(change);
     }
 
     async fn keep(&self, kept: &Kept) {

@@ -1,0 +1,9 @@
+//! cargo-fuzz: `transport_policy` of `tests/fuzz/targets.rs`.
+
+#![no_main]
+
+#[path = "../../tests/fuzz/targets.rs"]
+#[allow(dead_code)]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| targets::transport_policy(octets));
