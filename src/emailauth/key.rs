@@ -1,6 +1,6 @@
 //! Keys that sign (RFC 6376 §3.3, RFC 8301, RFC 8463): made, read and used.
 //!
-//! `ring` signs, which takes a third of the time that the crates behind `mail-auth` take; since it makes no RSA keys,
+//! `ring` signs, with the arithmetic that TLS has brought along; since it makes no RSA keys,
 //! those are made by `mail-auth`. What goes wrong is told without a word of the key.
 
 use std::num::NonZero;

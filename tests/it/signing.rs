@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use mail_auth::{AuthenticatedMessage, DkimResult as Theirs, MessageAuthenticator};
 use posthouse::emailauth::{DkimInput, Signer as SealKey, make_key, seal};
 use posthouse::mail::{Domain, KeyAlgorithm, Timestamp};
-use posthouse::proto::authres::{AuthResults, Identities};
+use posthouse::proto::authres::Identities;
 use posthouse::server::admin::Actor;
 use posthouse::server::admin::published::KeysView;
 use posthouse::store::{AuditOrder, QueueList};
@@ -90,7 +90,7 @@ fn publish(inside: &Inside, name: &str) {
 /// What leaves: to whom, with which reverse-path, and the octets.
 fn queued(inside: &Inside) -> Vec<(String, String, Vec<u8>)> {
     let store = &inside.services.store;
-    let items = inside.run(store.queue(QueueList::All, None, 100)).expect("the queue");
+    let items = inside.run(store.queue(QueueList::All, None, 100)).expect("the queue").items;
     let octets = |blob| {
         let read = store.read(move |reader| {
             let message = reader.message(blob)?;
@@ -276,6 +276,8 @@ fn keys_wait_are_used_and_stay_published() {
 fn private_keys_are_told_to_nobody() {
     let inside = world();
     let name = domain("corp.test");
+    // Pairs are called by the second.
+    inside.pass(60);
     inside.run(inside.admin.rotate_keys(Actor::Server, name.clone(), None)).expect("rotated");
     let directory = inside.services.directory.current();
     let record = directory.domain(&name).expect("a domain");
@@ -550,7 +552,8 @@ fn opendkim(dir: &Path, config: &str, message: &[u8]) -> String {
     fs::write(&at, config).expect("written");
     // It reads lines as the system ends them.
     fs::write(&message_file, text(message).replace("\r\n", "\n")).expect("written");
-    let run = Command::new("/usr/sbin/opendkim").arg("-x").arg(at).arg("-t").arg(message_file).output();
+    // It shows the fields that it makes only if it tells much.
+    let run = Command::new("/usr/sbin/opendkim").arg("-vv").arg("-x").arg(at).arg("-t").arg(message_file).output();
     let run = run.expect("opendkim, of tests/packages.txt");
     format!("{}{}", text(&run.stdout), text(&run.stderr))
 }
