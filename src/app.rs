@@ -379,7 +379,11 @@ fn background(config: &Config, services: &Arc<Services>) -> Result<JoinSet<()>, 
     let security = Arc::new(security(config, services)?);
     let (desk, live, rounds) = (services.desk(), services.clone(), security.clone());
     tasks.spawn(async move { rounds.run(&desk, || live.directory.current()).await });
-    tasks.spawn(relay(config, services, security).run());
+    if config.outbound.is_paused {
+        tracing::warn!("outbound.paused is set: mail for other hosts waits in the queue");
+    } else {
+        tasks.spawn(relay(config, services, security).run());
+    }
     Ok(tasks)
 }
 

@@ -20,6 +20,8 @@ use crate::mail::{Address, Domain, Host};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundTable {
+    /// Nothing is sent.
+    paused: bool,
     /// Connections at once.
     connections: usize,
     /// Connections at once to one destination.
@@ -59,6 +61,7 @@ pub struct OutboundTable {
 impl Default for OutboundTable {
     fn default() -> Self {
         Self {
+            paused: false,
             connections: 100,
             connections_per_destination: 8,
             messages_per_connection: 100,
@@ -127,6 +130,8 @@ enum RouteTls {
 /// Mail to other hosts.
 #[derive(Clone, Debug)]
 pub struct Outbound {
+    /// Nothing is sent; what is for other hosts waits.
+    pub is_paused: bool,
     /// How the queue is worked off.
     pub settings: Settings,
     /// Where other hosts take mail.
@@ -167,6 +172,7 @@ pub(super) fn check(table: OutboundTable, folder: &Path) -> Result<Outbound, Pro
     let routes = table.route.into_iter().enumerate();
     let routes = routes.map(|(at, table)| route(at.saturating_add(1), table, folder)).collect::<Result<_, _>>()?;
     Ok(Outbound {
+        is_paused: table.paused,
         settings: Settings {
             places,
             patience: patience(table.first_retry, table.longest_retry, table.announce_after, table.give_up_after)?,

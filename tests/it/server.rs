@@ -45,7 +45,8 @@ impl Server {
         server
     }
 
-    /// Configuration and certificate, nothing running. `extra` is TOML that stands before the listeners.
+    /// Configuration and certificate, nothing running. `extra` is TOML that stands before the listeners; without a word of
+    /// other hosts in it, what is for them waits in the queue.
     pub fn prepared(extra: &str) -> Self {
         Self::written(extra, "")
     }
@@ -61,7 +62,8 @@ impl Server {
             .expect("a certificate");
         fs::write(dir.path().join("cert.pem"), key.cert.pem()).expect("write");
         fs::write(dir.path().join("key.pem"), key.signing_key.serialize_pem()).expect("write");
-        let mut config = format!("hostname = \"mail.example.test\"\ndata_dir = \"data\"\n{extra}\n");
+        let outbound = if extra.contains("[outbound]") { "" } else { "[outbound]\npaused = true\n\n" };
+        let mut config = format!("hostname = \"mail.example.test\"\ndata_dir = \"data\"\n{extra}\n{outbound}");
         config.push_str("[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n");
         // Keys take a second of a processor for each domain, and a record in the log whenever they are ready.
         if !extra.contains("[dkim]") {

@@ -101,7 +101,6 @@ fn queued(inside: &Inside) -> Vec<(String, String, Vec<u8>)> {
         inside.run(read).expect("a message")
     };
     items
-        .items
         .iter()
         .map(|item| {
             let recipient = match &item.kind {
