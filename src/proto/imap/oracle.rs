@@ -42,7 +42,8 @@ fn raw(mailbox: &Mailbox<'_>) -> String {
 }
 
 fn name(mailbox: &Mailbox<'_>) -> MailboxName {
-    MailboxName::parse(&raw(mailbox)).unwrap()
+    // Theirs knows no names: what is none to us is compared with nothing, for then we refuse the command.
+    MailboxName::parse(&raw(mailbox)).unwrap_or_else(|_| MailboxName::parse("no name").unwrap())
 }
 
 fn pattern(reference: &Mailbox<'_>, pattern: &ListMailbox<'_>) -> ListPattern {

@@ -260,12 +260,13 @@ mod tests {
         assert_eq!(mail.envid.as_deref(), Some("a+b"));
         assert_eq!(of_mail("SIZE=99999999999999999999").unwrap().size, Some(u64::MAX));
         assert!(of_mail("AUTH=e+3Dmc2@example.com").is_ok());
+        assert!(of_mail("requiretls").is_ok_and(|mail| mail.requires_tls));
         for (parameters, want) in [
             ("FOO", CommandError::UnknownParameter),
             ("FOO=bar", CommandError::UnknownParameter),
             ("BODY=BINARYMIME", CommandError::UnknownParameter),
             ("NOTIFY=NEVER", CommandError::UnknownParameter),
-            ("REQUIRETLS", CommandError::UnknownParameter),
+            ("REQUIRETLS=yes", CommandError::Parameter),
             ("=x", CommandError::Parameter),
             ("F_OO=bar", CommandError::Parameter),
             ("SIZE", CommandError::Parameter),

@@ -26,6 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
             .takes::<Rotate>()
             .answers::<KeysView>(),
         new("POST", "/domains/{name}/dkim/activate", "Use the pair of keys that waits", post(activate))
+            .takes::<Nothing>()
             .answers::<KeysView>(),
         new("POST", "/domains/{name}/dkim/retire", "Take a pair of keys out of use", post(retire))
             .takes::<Retire>()
@@ -33,6 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
         new("GET", "/domains/{name}/dns", "Show the DNS records that a domain is to publish", get(dns))
             .answers::<DnsView>(),
         new("POST", "/domains/{name}/dns/check", "Compare the DNS with what a domain is to publish", post(check))
+            .takes::<Nothing>()
             .answers::<DnsCheck>(),
         new("GET", "/domains/{name}/dns/check", "Show what the last comparison found", get(last_check))
             .answers::<DnsCheck>(),
@@ -68,9 +70,15 @@ async fn activate(
     State(admin): State<Arc<Admin>>,
     Extension(actor): Extension<Actor>,
     DomainInPath(name): DomainInPath,
+    Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Json<KeysView>> {
     Ok(Json(admin.activate_keys(actor, name).await?))
 }
+
+/// There is nothing to say.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -92,7 +100,11 @@ async fn dns(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath) 
     Ok(Json(admin.dns(&name)?))
 }
 
-async fn check(State(admin): State<Arc<Admin>>, DomainInPath(name): DomainInPath) -> Answer<Json<DnsCheck>> {
+async fn check(
+    State(admin): State<Arc<Admin>>,
+    DomainInPath(name): DomainInPath,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<DnsCheck>> {
     Ok(Json(admin.check_dns(&name).await?))
 }
 
