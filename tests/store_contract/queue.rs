@@ -247,3 +247,69 @@ async fn after_five_days_a_full_account_is_given_up() {
         }
     }
 }
+
+/// A million items; run alone, with `--ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement of minutes"]
+async fn a_million_items_slow_nobody() {
+    const HOSTS: usize = 1_000;
+    let bench = Bench::rocks();
+    let store = bench.store_at(Arc::new(Moving::default())).await;
+    let before = accepted_in(&store, 4_000).await;
+    for round in 0..100 {
+        let mut delivery = traced(&store, &[b'x'; 2_000], vec![]).await;
+        let recipient = |n: usize| format!("r{round}x{n}@d{}.test", n % HOSTS);
+        delivery.queue = (0..10_000).map(|n| copy_for(&recipient(n))).collect();
+        store.deliver(delivery).await.unwrap();
+    }
+    let after = accepted_in(&store, 4_000).await;
+    println!("acceptance: {before:?} with an empty queue, {after:?} with a million items");
+
+    let timed = std::time::Instant::now();
+    let list = QueueList::Host("d7.test".to_owned());
+    assert_eq!(store.queue(list, None, 1_000).await.unwrap().items.len(), 1_000);
+    println!("1,000 items of one destination listed in {:?}", timed.elapsed());
+    assert!(timed.elapsed() < Duration::from_secs(1));
+    let timed = std::time::Instant::now();
+    let counts = store.queue_counts(None, usize::MAX).await.unwrap();
+    assert_eq!(counts.iter().filter(|count| count.waiting == 1_000).count(), HOSTS - 4);
+    println!("all destinations counted in {:?}", timed.elapsed());
+    let timed = std::time::Instant::now();
+    assert_eq!(store.queue_destinations(None, usize::MAX).await.unwrap().len(), HOSTS);
+    println!("all destinations found in {:?}", timed.elapsed());
+
+    drop(store);
+    let Bench { engine, directory } = bench;
+    engine.close();
+    drop(engine);
+    let timed = std::time::Instant::now();
+    let engine = Rocks::open(&path(directory.as_ref().unwrap()), 64 << 20).unwrap();
+    let store = Bench { engine: Arc::new(engine), directory }.store().await;
+    println!("opened in {:?}", timed.elapsed());
+    assert!(timed.elapsed() < Duration::from_secs(3));
+    drop(store);
+}
+
+/// How long it takes to accept so many messages for other hosts, twenty at a time; the middle of three.
+async fn accepted_in(store: &Store, messages: usize) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let timed = std::time::Instant::now();
+        let mut waiting = tokio::task::JoinSet::new();
+        for n in 0..messages {
+            let store = store.clone();
+            waiting.spawn(async move {
+                let mut delivery = traced(&store, &[b'x'; 2_000], vec![]).await;
+                delivery.queue = vec![copy_for(&format!("r@d{}.test", n % 4))];
+                store.deliver(delivery).await.unwrap();
+            });
+            if waiting.len() >= 20 {
+                waiting.join_next().await.unwrap().unwrap();
+            }
+        }
+        while waiting.join_next().await.is_some() {}
+        times.push(timed.elapsed());
+    }
+    times.sort();
+    times[1]
+}

@@ -199,7 +199,7 @@ fn explanation(dsn: &Dsn<'_>) -> String {
         }
     }
     if let Some(id) = dsn.trace {
-        text.push_str(&format!("\nThe administrators of this server find the message by its id: {id}\n"));
+        text.push_str(&format!("\nThe administrators of this server find the message by its id:\n\n    {id}\n"));
     }
     text
 }
