@@ -103,6 +103,7 @@ impl Incoming {
             fulfils: acceptance.fulfils,
             trace: acceptance.trace,
             extra: acceptance.extra,
+            at_least: acceptance.at_least,
         };
         store.deliver(delivery).await
     }
@@ -159,6 +160,7 @@ pub async fn accept(
         holds: std::mem::take(&mut parts.holds),
         trace: Some(std::mem::take(&mut parts.trace)),
         extra: std::mem::take(&mut parts.extra),
+        at_least: Vec::new(),
     };
     let accepted = Accepted {
         accounts: parts.plan.local.len(),
@@ -226,6 +228,8 @@ pub struct Acceptance {
     pub trace: Option<TraceWrite>,
     /// State that changes with it.
     pub extra: Vec<(StateKey, Vec<u8>)>,
+    /// State that grows with it, see [`Delivery::at_least`].
+    pub at_least: Vec<(StateKey, Vec<u8>)>,
 }
 
 impl Acceptance {
@@ -244,6 +248,7 @@ impl Acceptance {
             fulfils: None,
             trace: None,
             extra: Vec::new(),
+            at_least: Vec::new(),
         }
     }
 }
