@@ -2,6 +2,7 @@
 //! all end here.
 
 mod aftermath;
+pub mod alert;
 mod assemble;
 pub mod confirmation;
 mod desk;
@@ -136,12 +137,14 @@ impl From<store::Error> for Refused {
 }
 
 /// Accepts a letter whose recipients stand: on `Ok` everything that it promises is on disk (policy semantics §19).
-/// `failed`: recipients of the same transaction that depended on a claim which is not true.
+/// `failed`: recipients of the same transaction that depended on a claim which is not true; `counted`: state that grows
+/// with it, see [`Delivery::at_least`].
 pub async fn accept(
     desk: &Desk,
     letter: &Letter<'_>,
     incoming: Incoming,
     failed: &[Recipient],
+    counted: Vec<(StateKey, Vec<u8>)>,
 ) -> Result<Accepted, Refused> {
     let source = Source::Incoming(&incoming);
     let mut parts = assemble(desk, letter, &source).await?;
@@ -160,7 +163,8 @@ pub async fn accept(
         holds: std::mem::take(&mut parts.holds),
         trace: Some(std::mem::take(&mut parts.trace)),
         extra: std::mem::take(&mut parts.extra),
-        at_least: Vec::new(),
+        // A refusal by a mail rule leaves its trace, and is no message that was sent.
+        at_least: if parts.outcome.refused.is_none() { counted } else { Vec::new() },
     };
     let accepted = Accepted {
         accounts: parts.plan.local.len(),

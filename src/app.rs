@@ -36,7 +36,7 @@ use crate::net::limits::ConnectionLimits;
 use crate::net::listener;
 use crate::net::tls::{Tls, TlsError};
 use crate::server::admin::{self, Actor, Admin, Token};
-use crate::server::{LiveDirectory, Services, Shutdown, imap, smtp};
+use crate::server::{LiveDirectory, Rates, Services, Shutdown, imap, smtp};
 use crate::store::engine::rocks::Rocks;
 use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
@@ -164,6 +164,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         clock,
         tls: tls(config)?,
         limits: config.sessions.clone(),
+        rates: Rates::new(config.rates.clone()),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
     })
@@ -265,7 +266,10 @@ impl Bound {
         // Not among the tasks: a stop does not wait for it, the next start goes on with it.
         tokio::spawn(admin.clone().watch_relays());
         tokio::spawn(admin.clone().keep_published());
-        tokio::spawn(async move { admin.finish_removals().await });
+        tokio::spawn(async move {
+            admin.hold_suspended().await;
+            admin.finish_removals().await;
+        });
         Ok(tasks)
     }
 }
