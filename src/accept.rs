@@ -2,6 +2,7 @@
 //! all end here.
 
 mod aftermath;
+pub mod alert;
 mod assemble;
 pub mod confirmation;
 mod desk;
@@ -113,6 +114,7 @@ impl Incoming {
             fulfils: acceptance.fulfils,
             trace: acceptance.trace,
             extra: acceptance.extra,
+            at_least: acceptance.at_least,
         };
         store.deliver(delivery).await
     }
@@ -145,12 +147,14 @@ impl From<store::Error> for Refused {
 }
 
 /// Accepts a letter whose recipients stand: on `Ok` everything that it promises is on disk (policy semantics §19).
-/// `failed`: recipients of the same transaction that depended on a claim which is not true.
+/// `failed`: recipients of the same transaction that depended on a claim which is not true; `counted`: state that grows
+/// with it, see [`Delivery::at_least`].
 pub async fn accept(
     desk: &Desk,
     letter: &Letter<'_>,
     mut incoming: Incoming,
     failed: &[Recipient],
+    counted: Vec<(StateKey, Vec<u8>)>,
 ) -> Result<Accepted, Refused> {
     incoming.end();
     let source = Source::Incoming(&incoming);
@@ -170,6 +174,8 @@ pub async fn accept(
         holds: std::mem::take(&mut parts.holds),
         trace: Some(std::mem::take(&mut parts.trace)),
         extra: std::mem::take(&mut parts.extra),
+        // A refusal by a mail rule leaves its trace, and is no message that was sent.
+        at_least: if parts.outcome.refused.is_none() { counted } else { Vec::new() },
     };
     let accepted = Accepted {
         accounts: parts.plan.local.len(),
@@ -237,6 +243,8 @@ pub struct Acceptance {
     pub trace: Option<TraceWrite>,
     /// State that changes with it.
     pub extra: Vec<(StateKey, Vec<u8>)>,
+    /// State that grows with it, see [`Delivery::at_least`].
+    pub at_least: Vec<(StateKey, Vec<u8>)>,
 }
 
 impl Acceptance {
@@ -255,6 +263,7 @@ impl Acceptance {
             fulfils: None,
             trace: None,
             extra: Vec::new(),
+            at_least: Vec::new(),
         }
     }
 }

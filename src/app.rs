@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{self, JoinSet};
+use tokio::task::{self, JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{Certificate, Config, DnssecMode, Listener, Protocol, Resolvers, TlsMode};
@@ -38,7 +38,7 @@ use crate::net::listener;
 use crate::net::roots::roots;
 use crate::net::tls::{Tls, TlsError};
 use crate::server::admin::{self, Actor, Admin, Token};
-use crate::server::{LiveDirectory, Services, Shutdown, imap, smtp};
+use crate::server::{LiveDirectory, Rates, Services, Shutdown, imap, smtp};
 use crate::store::engine::rocks::Rocks;
 use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
@@ -127,7 +127,8 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let services = Arc::new(services(&config).await?);
     let bound = Bound::new(&config)?;
     let (stop, stopping) = watch::channel(false);
-    let tasks = bound.start(&config, &services, Shutdown::new(stopping)).await?;
+    let shutdown = Shutdown::new(stopping);
+    let tasks = bound.start(&config, &services, shutdown.clone()).await?;
     tracing::info!(
         hostname = %config.hostname,
         data_dir = %config.data_dir.display(),
@@ -135,12 +136,19 @@ async fn serve(config: Config) -> Result<(), StartError> {
         "ready"
     );
 
-    let background = background(&config, &services)?;
+    let mut background = background(&services);
+    let relay = outbound(&config, &services, &mut background, shutdown)?;
     signals.until_stop(services.tls.as_ref()).await;
     tracing::info!("stopping");
     // Fails only if no session and no listener is left to be told.
     let _ = stop.send(true);
     end_sessions(tasks, config.shutdown, &mut signals).await;
+    // What is being sent would be sent again: nobody could say whether the other host has it.
+    if let Some(relay) = relay
+        && timeout(config.shutdown, relay).await.is_err()
+    {
+        tracing::warn!("mail to other hosts did not end in time and was cut off");
+    }
     drop(background);
     let store = services.store.clone();
     if task::spawn_blocking(move || store.close()).await.is_err() {
@@ -174,6 +182,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         clock,
         tls: tls(config)?,
         limits: config.sessions.clone(),
+        rates: Rates::new(config.rates.clone()),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
     })
@@ -291,7 +300,10 @@ impl Bound {
         // Not among the tasks: a stop does not wait for it, the next start goes on with it.
         tokio::spawn(admin.clone().watch_relays());
         tokio::spawn(admin.clone().keep_published());
-        tokio::spawn(async move { admin.finish_removals().await });
+        tokio::spawn(async move {
+            admin.hold_suspended().await;
+            admin.finish_removals().await;
+        });
         Ok(tasks)
     }
 }
@@ -366,7 +378,7 @@ async fn run_listener(
 }
 
 /// What runs beside the sessions; ends when the set is dropped.
-fn background(config: &Config, services: &Arc<Services>) -> Result<JoinSet<()>, StartError> {
+fn background(services: &Arc<Services>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let store = services.store.clone();
     tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
@@ -376,15 +388,25 @@ fn background(config: &Config, services: &Arc<Services>) -> Result<JoinSet<()>, 
         admin::ops::hold::decided(directory, Actor::Server, held, decision)
     };
     tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current(), audit));
+    tasks
+}
+
+/// What brings mail to other hosts, until the server stops; `None` if it is paused. What goes with it joins `background`.
+fn outbound(
+    config: &Config,
+    services: &Arc<Services>,
+    background: &mut JoinSet<()>,
+    mut shutdown: Shutdown,
+) -> Result<Option<JoinHandle<()>>, StartError> {
     let security = Arc::new(security(config, services)?);
     let (desk, live, rounds) = (services.desk(), services.clone(), security.clone());
-    tasks.spawn(async move { rounds.run(&desk, || live.directory.current()).await });
+    background.spawn(async move { rounds.run(&desk, || live.directory.current()).await });
     if config.outbound.is_paused {
         tracing::warn!("outbound.paused is set: mail for other hosts waits in the queue");
-    } else {
-        tasks.spawn(relay(config, services, security).run());
+        return Ok(None);
     }
-    Ok(tasks)
+    let relay = relay(config, services, security);
+    Ok(Some(task::spawn(async move { relay.run(shutdown.stopped()).await })))
 }
 
 /// What brings mail to other hosts.

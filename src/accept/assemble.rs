@@ -13,7 +13,8 @@ use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
-    AccountId, Address, AddressKey, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath, Timestamp,
+    AccountId, Address, AddressKey, Domain, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
+    Timestamp,
 };
 use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
@@ -210,6 +211,7 @@ impl Assembler<'_> {
                 }
                 _ => Returns::Forwarder { account, keeps: keeps(account) },
             },
+            (Return::Rewritten(domain), None) => self.returns_of_rule(domain, remote, plan),
             (_, None) => Returns::Sender,
         };
         let queued = store::Remote { returns, is_bulk, requires_tls, ..store::Remote::new(remote.to.clone(), sender) };
@@ -222,6 +224,19 @@ impl Assembler<'_> {
             envelope_id: letter.wishes.envelope_id.map(str::to_owned),
             ret: letter.wishes.ret,
             ..queued
+        }
+    }
+
+    /// Who hears of a copy that a rule has sent elsewhere: who sent the message, if it is nowhere else and that can be
+    /// told; otherwise an administrator of the rule's organisation, since the sender knows nothing of the rule.
+    fn returns_of_rule(&self, domain: &Domain, remote: &Remote, plan: &Plan) -> Returns {
+        let (directory, sender) = (self.letter.directory, self.letter.sender);
+        let keeps = plan.local.iter().any(|local| local.delivery == remote.delivery);
+        let admin = || directory.active_admin(directory.organisation_of(domain)?);
+        match (&sender.reverse_path, admin()) {
+            (ReversePath::Address(to), _) if !keeps && sender.is_answerable() => Returns::Original(to.clone()),
+            (_, Some(admin)) => Returns::Forwarder { account: admin.id, keeps },
+            (_, None) => Returns::Sender,
         }
     }
 
@@ -476,7 +491,7 @@ const MODERATION: Duration = Duration::from_secs(72 * 3600);
 /// What an organisation may hold unless it says otherwise, in octets.
 const HOLD_LIMIT: u64 = 1 << 30;
 
-/// Delivered-To fields that are looked at: more hops than a message survives.
 /// Copies of one message that may leave before they count as many.
 const ORDINARY: usize = 20;
+/// Delivered-To fields that are looked at: more hops than a message survives.
 const MAX_DELIVERED_TO: usize = 100;

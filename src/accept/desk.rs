@@ -31,7 +31,7 @@ pub struct Desk {
 pub struct Turns {
     /// Whole messages that are held in memory to be attached to another.
     pub(super) whole: Arc<Semaphore>,
-    /// Held from reading whom an account has asked lately to writing it.
+    /// Held from reading what was asked or told lately to writing it.
     pub(super) asking: Arc<Mutex<()>>,
 }
 

@@ -67,8 +67,9 @@ pub fn reports(directory: &Directory, attempted: &[Attempted<'_>]) -> Vec<Vec<u8
     told.into_values().map(|sent| Errand::Sent(sent).encode()).collect()
 }
 
-/// What the trace of the message says of the attempt.
-pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> TraceWrite {
+/// What the trace of the message says of the attempt; nothing, if it ended as the one before for all: days of retries
+/// would fill it.
+pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> Option<TraceWrite> {
     let one = |one: &Attempted<'_>| -> Option<Value> {
         let QueueKind::Remote(remote) = &one.item.kind else { return None };
         let (result, due) = match one.what {
@@ -77,13 +78,20 @@ pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> TraceWrite {
             Happened::Deferred { due, .. } => ("deferred", Some(due.millis())),
         };
         let LastAttempt { status, text, host, tls, .. } = &one.attempt;
+        let text: String = text.chars().take(MAX_TEXT).collect();
         Some(json!({
             "to": remote.recipient, "result": result, "status": status.to_string(), "text": text, "host": host,
             "tls": tls, "due": due, "attempt": one.item.attempts.saturating_add(1), "reported": one.report,
         }))
     };
-    let recipients: Vec<Value> = attempted.iter().filter_map(one).collect();
-    record::event("attempt", json!({ "time": now.millis(), "recipients": recipients }))
+    let is_news = |one: &&Attempted<'_>| {
+        let (before, now) = (one.item.last.as_ref(), &one.attempt);
+        let is_as_before = before.is_some_and(|before| (&before.text, before.status) == (&now.text, now.status));
+        one.report || !is_as_before || !matches!(one.what, Happened::Deferred { .. })
+    };
+    let recipients: Vec<Value> = attempted.iter().filter(is_news).filter_map(one).collect();
+    let event = || record::event("attempt", json!({ "time": now.millis(), "recipients": recipients }));
+    (!recipients.is_empty()).then(event)
 }
 
 /// Who hears of it, and whether as this account at most once a day.
@@ -117,3 +125,6 @@ fn sent_to(remote: &Remote, attempt: &LastAttempt) -> SentTo {
         at: attempt.at,
     }
 }
+
+/// Characters of a reply that the trace keeps; the queue has all of the last one.
+const MAX_TEXT: usize = 500;

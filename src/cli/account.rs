@@ -126,6 +126,23 @@ pub enum AccountCommand {
         #[arg(long, value_name = "SIZE")]
         message: Option<String>,
     },
+    /// Limit what an account sends; what is not named is as the server says.
+    SendLimits {
+        /// Primary address.
+        address: String,
+        /// 0 for no limit.
+        #[arg(long, value_name = "N")]
+        messages_per_minute: Option<u32>,
+        /// 0 for no limit.
+        #[arg(long, value_name = "N")]
+        recipients_per_day: Option<u32>,
+    },
+    /// Let accounts send again whose sending the server has stopped, and what of theirs is held go out.
+    ReleaseSending {
+        /// Primary address.
+        #[arg(required = true)]
+        address: Vec<String>,
+    },
     /// Set or end the owner's forward.
     Forward(Forward),
     /// Ask the targets elsewhere of the owner's forward once more, as far as they have not confirmed.
@@ -251,6 +268,13 @@ pub fn run(client: &Client, command: AccountCommand) -> Result<(), Failure> {
         }
         AccountCommand::Quota { address, quota, message } => {
             set(&address, "quota", json!({ "quota": quota, "max_message": message }))
+        }
+        AccountCommand::SendLimits { address, messages_per_minute, recipients_per_day } => {
+            let body = json!({ "messages_per_minute": messages_per_minute, "recipients_per_day": recipients_per_day });
+            set(&address, "send-limits", body)
+        }
+        AccountCommand::ReleaseSending { address } => {
+            address.iter().try_for_each(|a| client.remove(&path(&["accounts", a, "suspension"])))
         }
         AccountCommand::Forward(forward) => set_forward(client, "forward", forward, None),
         AccountCommand::AskForward { address, target, format } => ask_forward(client, &address, target, format),

@@ -12,7 +12,7 @@ use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
 use crate::mail::Domain;
 use crate::policy::published::{Service, StsMode};
-use crate::server::{Publish, SessionLimits};
+use crate::server::{Publish, RateLimits, SessionLimits};
 
 /// What does not fit.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -123,6 +123,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         listeners,
         store_memory: store_memory(&file.store)?,
         connections: connections(&file.limits)?,
+        rates: rates(&file.limits)?,
         sessions: sessions(&file.limits, &file.timeouts)?,
         tls_handshake: time("timeouts.tls_handshake", file.timeouts.tls_handshake, Duration::from_secs(30))?,
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
@@ -216,6 +217,25 @@ fn connections(table: &LimitsTable) -> Result<ConnectionLimits, Problem> {
         per_address: table.connections_per_address,
         exempt: table.exempt_addresses.clone(),
     })
+}
+
+fn rates(table: &LimitsTable) -> Result<RateLimits, Problem> {
+    for (key, value) in [
+        ("limits.client_connections_per_minute", table.client_connections_per_minute),
+        ("limits.client_messages_per_minute", table.client_messages_per_minute),
+        ("limits.account_messages_per_minute", table.account_messages_per_minute),
+        ("limits.account_recipients_per_day", table.account_recipients_per_day),
+    ] {
+        if value > 1_000_000 {
+            return Err(Problem::Range { key, allowed: "at most 1000000, or 0 for no limit" });
+        }
+    }
+    let mut rates = RateLimits { exempt: table.exempt_addresses.clone(), ..RateLimits::default() };
+    rates.client.connections_per_minute = table.client_connections_per_minute;
+    rates.client.messages_per_minute = table.client_messages_per_minute;
+    rates.account.messages_per_minute = table.account_messages_per_minute;
+    rates.account.recipients_per_day = table.account_recipients_per_day;
+    Ok(rates)
 }
 
 fn sessions(limits: &LimitsTable, timeouts: &TimeoutsTable) -> Result<SessionLimits, Problem> {

@@ -168,8 +168,17 @@ pub struct LimitsTable {
     pub connections: usize,
     /// Connections at once from one IPv4 address or IPv6 /64.
     pub connections_per_address: usize,
-    /// Clients to which `connections_per_address` does not apply.
+    /// Clients to which `connections_per_address`, `client_connections_per_minute` and `client_messages_per_minute` do not
+    /// apply.
     pub exempt_addresses: Vec<Network>,
+    /// SMTP connections of one client without a login within a minute.
+    pub client_connections_per_minute: u32,
+    /// Messages of one client without a login within a minute.
+    pub client_messages_per_minute: u32,
+    /// Messages of one account within a minute.
+    pub account_messages_per_minute: u32,
+    /// Recipients of one account within a day.
+    pub account_recipients_per_day: u32,
     /// Largest message.
     pub message_size: Size,
     /// Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).
@@ -182,6 +191,10 @@ impl Default for LimitsTable {
             connections: 10_000,
             connections_per_address: 1_000,
             exempt_addresses: ["127.0.0.0/8", "::1"].into_iter().filter_map(|text| text.parse().ok()).collect(),
+            client_connections_per_minute: 30,
+            client_messages_per_minute: 100,
+            account_messages_per_minute: 60,
+            account_recipients_per_day: 2000,
             message_size: Size(64 << 20),
             recipients: 500,
         }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::mail::{Domain, Network};
-use crate::server::{Publish, SessionLimits};
+use crate::server::{Publish, RateLimits, SessionLimits};
 
 /// What the program needs.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub store_memory: u64,
     /// Limits of connections.
     pub connections: ConnectionLimits,
+    /// Limits of what accounts and clients send.
+    pub rates: RateLimits,
     /// Limits of sessions.
     pub sessions: SessionLimits,
     /// How long a TLS handshake may take.

@@ -217,7 +217,9 @@ fn route(number: usize, table: RouteTable, folder: &Path) -> Result<Rule, Proble
         written.iter().map(|text| pattern(text).ok_or_else(|| wrong(key, text, DOMAINS))).collect()
     };
     let (to, from) = (patterns("to", &table.to)?, patterns("from", &table.from)?);
-    let tls = table.tls.unwrap_or(RouteTls::Published);
+    // A password goes to nobody who has not proven to be the host, unless the file says so.
+    let by_default = if table.username.is_some() { RouteTls::Verified } else { RouteTls::Published };
+    let tls = table.tls.unwrap_or(by_default);
     let is_implicit = tls == RouteTls::Implicit;
     let smarthost = match (&table.host, table.port) {
         (None, Some(port)) => return Err(wrong("port", &port.to_string(), "a port only with a host")),

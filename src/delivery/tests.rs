@@ -139,7 +139,7 @@ async fn send(
         now: desk.clock.now(),
         origin: &Origin::default(),
     };
-    (id, accept(desk, &letter, incoming, &[]).await.map(drop))
+    (id, accept(desk, &letter, incoming, &[], Vec::new()).await.map(drop))
 }
 
 /// The messages with `text` in a folder; none if there is no such folder.

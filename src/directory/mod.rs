@@ -18,7 +18,7 @@ pub use record::{
     DmarcHandling, DomainKeys, DomainRecord, Edge, ExternalForward, Forward, ForwardTarget, Grant, Group, Hold,
     HoldOutcome, Incoming, KeyPair, KeyState, Listing, Members, Mode, Moderated, Moderation, MonitorCopy, Nested,
     Organisation, Peer, Place, PrivateKey, RecordError, Relay, RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier,
-    SenderEntry, Subject, Target, is_subdomain,
+    SenderEntry, Subject, Suspension, SuspensionCause, Target, is_subdomain,
 };
 pub use rule_index::{Clues, ContentClues, RuleIndex};
 pub use snapshot::Directory;

@@ -11,6 +11,7 @@ pub mod login;
 pub mod message;
 pub mod ownership;
 pub mod published;
+pub mod rate;
 pub mod recipient;
 pub mod reverse_path;
 pub mod scope;

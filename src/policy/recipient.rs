@@ -1,5 +1,6 @@
 //! May this recipient join the transaction? Asked at RCPT (policy semantics §3.4, §4, §10, §18, §19).
 
+use super::rate::Rate;
 use super::{Access, Reason, Verdict};
 
 /// What is known at RCPT.
@@ -19,6 +20,8 @@ pub struct Facts {
     pub count: usize,
     /// How many there may be.
     pub limit: usize,
+    /// Whether it is within what the account may send in a day.
+    pub rate: Rate,
     /// What the recipients accepted so far depend on; `None` if there are none, or pending ones may mix with others.
     pub others: Option<Standing>,
 }
@@ -66,7 +69,7 @@ pub enum Standing {
     Alone,
 }
 
-/// The order of policy semantics §19: count, relay permission, scope, lookup, state, permissions, room, and whether it
+/// The order of policy semantics §19: count, rate, relay permission, scope, lookup, state, permissions, room, and whether it
 /// may travel with the others.
 pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
     let refuse = |reason| Err(Verdict::Refuse(reason));
@@ -75,6 +78,11 @@ pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
     }
     if facts.count >= facts.limit {
         return Err(Verdict::Defer(Reason::TooManyRecipients));
+    }
+    match facts.rate {
+        Rate::Within => {}
+        Rate::Exceeded => return Err(Verdict::Defer(Reason::RateLimit)),
+        Rate::Unknown => return Err(Verdict::Defer(Reason::PolicyUnavailable)),
     }
     if facts.destination == Destination::Foreign && !facts.may_relay {
         return refuse(Reason::RelayingDenied);
@@ -131,6 +139,7 @@ mod tests {
             room: Room::Fits,
             count: 0,
             limit: 2,
+            rate: Rate::Within,
             others: None,
         };
         let inside = || Facts { may_relay: true, ..outside() };
@@ -155,6 +164,10 @@ mod tests {
                 Facts { count: 2, destination: Foreign, ..outside() },
                 Err(Defer(Reason::TooManyRecipients)),
             ),
+            ("Q15", Facts { count: 2, rate: Rate::Exceeded, ..inside() }, Err(Defer(Reason::TooManyRecipients))),
+            ("Q14", Facts { rate: Rate::Exceeded, ..inside() }, Err(Defer(Reason::RateLimit))),
+            ("rate before lookup", Facts { rate: Rate::Exceeded, ..to(Unknown) }, Err(Defer(Reason::RateLimit))),
+            ("rate not known", Facts { rate: Rate::Unknown, ..inside() }, Err(Defer(Reason::PolicyUnavailable))),
             ("utf-8 unannounced", Facts { lacks_smtputf8: true, ..outside() }, Err(Refuse(Reason::Smtputf8Required))),
             ("denied", to(denied()), Err(Refuse(Reason::GroupDenied))),
             ("denied comes before full", Facts { room: Room::Full, ..to(denied()) }, Err(Refuse(Reason::GroupDenied))),

@@ -8,6 +8,7 @@ use super::plan::{Facts, Folder, Omitted, Plan, Return, plan};
 use super::resolve::{self, Resolution};
 use crate::directory::{Directory, Edge, Group, Step as LookupStep, Target};
 use crate::mail::{AccountId, ForwardPath, GroupId};
+use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Room, Standing};
 use crate::policy::sender::{Claim, Identity, Origin, Sender, Verification};
 use crate::policy::{Access, Verdict, group};
@@ -52,6 +53,7 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
         room: Room::Fits,
         count: 0,
         limit: 1,
+        rate: Rate::Within,
         others: None,
     };
     let verdict = recipient::decide(&facts);
@@ -92,6 +94,7 @@ pub fn explain_question(
         room: Room::Fits,
         count: 0,
         limit: 1,
+        rate: Rate::Within,
         others: None,
     };
     let verdict = recipient::decide(&facts);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::expand::{Addressed, admit};
+use super::expand::{Addressed, Receiver, admit, expand};
 use crate::directory::{Account, AccountState, Directory, Incoming, Lookup, Step};
 use crate::mail::{Address, AddressLiteral, ForwardPath, Host};
 use crate::policy::recipient::Destination;
@@ -90,6 +90,13 @@ pub fn is_beyond_scope(directory: &Directory, sender: &Sender, resolution: &Reso
         },
         Resolution::Unknown => false,
     }
+}
+
+/// How many members elsewhere a group brings to a message; of all else, none (policy semantics §18).
+pub fn external_members(directory: &Directory, sender: &Sender, resolution: &Resolution) -> usize {
+    let Resolution::Local(group @ Addressed::Group(_)) = resolution else { return 0 };
+    let deliveries = expand(directory, sender, std::slice::from_ref(group)).deliveries;
+    deliveries.iter().filter(|delivery| matches!(delivery.to, Receiver::External(_))).count()
 }
 
 /// Frozen, and its mail is refused (policy semantics §10.1).

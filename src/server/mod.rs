@@ -5,6 +5,9 @@ pub mod imap;
 pub mod sasl;
 pub mod smtp;
 
+mod abuse;
+mod rates;
 mod services;
 
-pub use services::{LiveDirectory, Publish, Services, SessionLimits, Shutdown};
+pub use rates::{RateLimits, Rates};
+pub use services::{LiveDirectory, Over, Publish, Services, SessionLimits, SessionOwner, Shutdown};

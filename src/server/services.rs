@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::Rates;
 use crate::accept::{Desk, Turns};
-use crate::directory::Directory;
+use crate::directory::{Account, Directory, Suspension};
 use crate::emailauth::EmailAuth;
 use crate::login::Authenticator;
 use crate::mail::srs::SrsKey;
@@ -35,6 +36,8 @@ pub struct Services {
     pub tls: Option<Tls>,
     /// Limits of sessions.
     pub limits: SessionLimits,
+    /// What accounts and clients send.
+    pub rates: Arc<Rates>,
     /// Bounds of what accepting does at once.
     pub turns: Turns,
     /// What this server is to the world.
@@ -152,16 +155,59 @@ impl LiveDirectory {
         self.changes.subscribe()
     }
 
-    /// Comes back when the account may have no session (any more): frozen, binned or gone (policy semantics §10.1).
-    /// Cancel-safe.
-    pub async fn until_inactive(&self, account: AccountId) {
+    /// Why a session may not go on.
+    pub fn is_over(&self, owner: SessionOwner) -> Option<Over> {
+        match self.current().account(owner.account) {
+            Some(account) if !account.state.is_active() => Some(Over::Disabled),
+            Some(account) => {
+                let suspended = account.settings().suspended;
+                (suspended.is_some() && suspended != owner.suspended).then_some(Over::Suspended)
+            }
+            None => Some(Over::Disabled),
+        }
+    }
+
+    /// Comes back when the session may not go on (any more). Cancel-safe.
+    pub async fn until_over(&self, owner: SessionOwner) -> Over {
         let mut changes = self.changes.subscribe();
-        while self.current().account(account).is_some_and(|a| a.state.is_active()) {
+        loop {
+            if let Some(over) = self.is_over(owner) {
+                return over;
+            }
             if changes.changed().await.is_err() {
                 // The sender lives as long as this; if it ever did not, there would be no change.
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+/// Whose session it is, as it was when it began.
+///
+/// When the server stops the sending of an account, the sessions of before end: one of them may be a thief's. A login
+/// after that is let in, because the account may still be read (policy semantics §10.1: `send-blocked` stops sending
+/// alone), and so its owner sees what has happened; whoever has the password sees it too until it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOwner {
+    /// The account.
+    account: AccountId,
+    /// Whether its sending was stopped already.
+    suspended: Option<Suspension>,
+}
+
+/// Why a session of an account may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The account is frozen, binned or gone (policy semantics §10.1).
+    Disabled,
+    /// Its sending has been stopped since.
+    Suspended,
+}
+
+impl SessionOwner {
+    /// Of a session that begins.
+    pub fn of(account: &Account) -> Self {
+        Self { account: account.id, suspended: account.settings().suspended }
     }
 }
 

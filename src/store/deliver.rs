@@ -116,6 +116,8 @@ pub struct Delivery {
     pub trace: Option<TraceWrite>,
     /// Small state of the caller that changes with the delivery.
     pub extra: Vec<(StateKey, Vec<u8>)>,
+    /// The same for rows that only grow: of two values the greater in order of octets stays.
+    pub at_least: Vec<(StateKey, Vec<u8>)>,
 }
 
 impl Delivery {
@@ -136,6 +138,7 @@ impl Delivery {
             fulfils: None,
             trace: None,
             extra: Vec::new(),
+            at_least: Vec::new(),
         }
     }
 }
@@ -284,6 +287,7 @@ impl Store {
         let placement = Placement { transaction, ..draft.placement(delivery.internal_date, keys, delivery.when_full) };
         let mut posting = Posting {
             forms: messages.into_iter().map(PostedForm::New).collect(),
+            at_least: delivery.at_least.into_iter().map(|(name, value)| (key::state(name.octets()), value)).collect(),
             ..draft.posting(self, placement, delivery.reverse_path)
         };
         if let Some(Fulfilment { follow_up, unchanged, .. }) = delivery.fulfils {
@@ -576,6 +580,7 @@ impl Draft {
             dropped: Vec::new(),
             guard: None,
             unchanged: Vec::new(),
+            at_least: Vec::new(),
             finish: None,
             rules: std::mem::take(&mut self.rules),
             reverse_path,

@@ -62,6 +62,7 @@ impl Store {
             dropped: shapes.iter().map(|shape| shape.blob).collect(),
             guard: Some((guard, value)),
             unchanged: Vec::new(),
+            at_least: Vec::new(),
             finish: None,
             rules: Counting::default(),
             reverse_path,

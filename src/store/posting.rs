@@ -26,6 +26,8 @@ pub(super) struct Posting {
     pub guard: Option<(Key, Vec<u8>)>,
     /// Rows that must be as they were read ([`Error::Conflict`]).
     pub unchanged: Vec<(Key, Option<Vec<u8>>)>,
+    /// Rows that only grow: the greater value, in order of octets, stays.
+    pub at_least: Vec<(Key, Vec<u8>)>,
     /// The held message that this releases.
     pub finish: Option<Held>,
     /// Rule sets of what is held and released.
@@ -59,6 +61,7 @@ impl Posting {
         reads.extend(self.finish.iter().flat_map(|held| [key::hold(held.id), key::hold_usage(held.organisation)]));
         reads.extend(self.guard.iter().map(|(key, _)| key.clone()));
         reads.extend(self.unchanged.iter().map(|(key, _)| key.clone()));
+        reads.extend(self.at_least.iter().map(|(key, _)| key.clone()));
         reads.extend(self.rules.reads());
         reads
     }
@@ -99,6 +102,9 @@ impl Posting {
         if self.unchanged.iter().zip(read_again).any(|((_, read), now)| read != now) {
             return Err(Error::Conflict);
         }
+        let stored = take(self.at_least.len())?;
+        let grown = self.at_least.iter().zip(stored).filter(|((_, wanted), stored)| stored.as_ref() < Some(wanted));
+        let grown = grown.map(|((key, wanted), _)| Write { key: key.clone(), value: Some(wanted.clone()) });
         let rules = self.rules.writes(values)?;
         // Whether it has been carried out is asked before whether there is anything left to carry out.
         let mut finish = match (&self.finish, finished) {
@@ -108,6 +114,7 @@ impl Posting {
 
         let Outcome { mut writes, placed, uses, full } = self.placement.place(places)?;
         writes.append(&mut finish);
+        writes.extend(grown);
         let mut references = References::default();
         for (blob, value) in counted.iter().zip(counts) {
             // What is guarded holds a reference: without its count something is damaged.

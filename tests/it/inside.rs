@@ -24,7 +24,7 @@ use posthouse::net::Connection;
 use posthouse::net::dns::Dns;
 use posthouse::server::admin::ops::hold;
 use posthouse::server::admin::{Actor, Admin};
-use posthouse::server::{LiveDirectory, Services, SessionLimits, Shutdown, imap, smtp};
+use posthouse::server::{LiveDirectory, RateLimits, Rates, Services, SessionLimits, Shutdown, imap, smtp};
 use posthouse::store::engine::Engine;
 use posthouse::store::engine::faulty::Faulty;
 use posthouse::store::engine::memory::Memory;
@@ -65,6 +65,7 @@ pub struct Inside {
     pub submission: SocketAddr,
     pub imap: SocketAddr,
     clock: Arc<Moved>,
+    limits: RateLimits,
     _stop: watch::Sender<bool>,
     runtime: Runtime,
 }
@@ -72,17 +73,34 @@ pub struct Inside {
 impl Inside {
     /// With nobody in it.
     pub fn start() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        Self::limited(RateLimits::default())
+    }
+
+    /// The same with other limits of rates.
+    pub fn limited(limits: RateLimits) -> Self {
         let engine = Arc::new(Faulty::new(Arc::new(Memory::default())));
         let clock = Arc::new(Moved(AtomicI64::new(1_800_000_000)));
-        let dns = DnsServer::start();
+        Self::over(engine, clock, DnsServer::start(), limits)
+    }
+
+    /// Ends it as a crash would, and starts another over the same store.
+    pub fn restart(&mut self) {
+        let dns = std::mem::replace(&mut self.dns, DnsServer::start());
+        let next = Self::over(self.engine.clone(), self.clock.clone(), dns, self.limits.clone());
+        let last = std::mem::replace(self, next);
+        last.runtime.shutdown_background();
+    }
+
+    fn over(engine: Arc<Faulty>, clock: Arc<Moved>, dns: DnsServer, limits: RateLimits) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let (stop, stopping) = watch::channel(false);
         let (say, hear) = mpsc::channel();
         let (as_engine, as_clock, resolver): (Arc<dyn Engine>, Arc<dyn Clock>, _) =
             (engine.clone(), clock.clone(), dns.address());
+        let rates = limits.clone();
         runtime.spawn(async move {
-            let services = services(as_engine, as_clock, resolver).await;
+            let services = services(as_engine, as_clock, resolver, rates).await;
             let shutdown = Shutdown::new(stopping);
             let listeners = [Speaks::Smtp(smtp::Role::Relay), Speaks::Smtp(smtp::Role::Submission), Speaks::Imap];
             let mut addresses = Vec::new();
@@ -94,7 +112,7 @@ impl Inside {
         let (services, addresses) = hear.recv().expect("services");
         let admin = Admin::new(services.clone());
         let [smtp, submission, imap] = addresses[..] else { panic!("three listeners") };
-        Self { engine, dns, services, admin, smtp, submission, imap, clock, _stop: stop, runtime }
+        Self { engine, dns, services, admin, smtp, submission, imap, clock, limits, _stop: stop, runtime }
     }
 
     /// Makes the objects that `toml` names as it says.
@@ -132,7 +150,7 @@ impl Inside {
         };
         let live = self.services.clone();
         let relay = Relay::new(self.services.desk(), courier, settings, move || live.directory.current());
-        self.runtime.spawn(relay.run());
+        self.runtime.spawn(relay.run(std::future::pending()));
     }
 
     /// What waits in the queue.
@@ -188,18 +206,25 @@ impl Inside {
     }
 }
 
-async fn services(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, resolver: SocketAddr) -> Arc<Services> {
+async fn services(
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    resolver: SocketAddr,
+    limits: RateLimits,
+) -> Arc<Services> {
     let store = Store::open(engine, clock.clone(), [1, 2, 3]).await.expect("a store");
+    let (version, records) = store.load_directory().expect("a directory");
     Arc::new(Services {
         hostname: posthouse::mail::Domain::parse("mail.example.test").expect("a domain"),
         store,
-        directory: LiveDirectory::default(),
+        directory: LiveDirectory::new(Directory::from_records(version, records).expect("a directory")),
         authenticator: Authenticator::new().expect("an authenticator"),
         srs: posthouse::mail::srs::SrsKey::new([7; 32]),
         email_auth: EmailAuth::new(Dns::new(&[resolver], Duration::from_secs(1)).expect("a resolver")),
         clock,
         tls: None,
         limits: SessionLimits::default(),
+        rates: Rates::new(limits),
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
     })

@@ -328,3 +328,25 @@ async fn copies_for_a_thousand_members_each_second() {
         println!("{name}: {rate:.0} copies/s, {written} octets written and {kept} kept for each");
     }
 }
+
+#[tokio::test]
+async fn rows_that_only_grow_keep_the_greater_value() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        accounts(&store, 1..=1).await;
+        let key = || StateKey::new("sent/1").unwrap();
+        for (value, stored) in [(b"\x01\x05", b"\x01\x05"), (b"\x01\x03", b"\x01\x05"), (b"\x01\x09", b"\x01\x09")] {
+            let mut delivery = traced(&store, b"content", vec![inbox(1)]).await;
+            delivery.at_least = vec![(key(), value.to_vec())];
+            store.deliver(delivery).await.unwrap();
+            assert_eq!(store.state(key()).await.unwrap().as_deref(), Some(&stored[..]), "{value:?}");
+        }
+        // Nothing is counted for what is not accepted.
+        let mut delivery = traced(&store, b"content", vec![Target { quota: Some(1), ..inbox(1) }]).await;
+        delivery.when_full = WhenFull::Refuse;
+        delivery.at_least = vec![(key(), b"\x02".to_vec())];
+        assert_eq!(store.deliver(delivery).await.unwrap_err(), Error::OverQuota);
+        assert_eq!(store.state(key()).await.unwrap().as_deref(), Some(&b"\x01\x09"[..]));
+        clean(&store);
+    }
+}

@@ -128,7 +128,7 @@ async fn a_lane_gives_what_is_due_and_tells_of_what_comes() {
         assert_eq!(store.queue_arrivals().await.arrivals, [arrival("one.test", ordinary, later)]);
         assert_eq!(due("one.test", Lane::Ordinary, now).await, [queued[2]]);
         assert_eq!(due("one.test", Lane::Ordinary, later).await, [queued[2], first]);
-        assert_eq!(store.queue_next("one.test", Lane::Ordinary, later).await, Ok(Some(later)));
+        assert_eq!(store.queue_next("one.test", Lane::Ordinary, later, |_| false).await, Ok(Some(later)));
         let item = store.queue_item(first).await.unwrap();
         assert_eq!((item.attempts, item.due, item.is_announced, item.last), (1, later, true, Some(attempt(now))));
         let destinations = store.queue_destinations(None, 10).await.unwrap();

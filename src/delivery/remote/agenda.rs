@@ -35,6 +35,8 @@ pub struct Agenda {
     /// Lanes that have something due.
     lines: [VecDeque<Arc<str>>; 2],
     running: [usize; 2],
+    /// The minute that is counted, and the messages begun in it.
+    begun: (i64, HashMap<Arc<str>, u32>),
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +47,6 @@ struct Standing {
     quiet_until: Option<Timestamp>,
     /// Sessions in a row that could not be had.
     failures: u32,
-    /// The minute that is counted, and the messages begun in it.
-    begun: (i64, u32),
 }
 
 /// How a lane waits.
@@ -64,7 +64,14 @@ enum Wait {
 impl Agenda {
     /// With nobody in it.
     pub fn new(places: Places) -> Self {
-        Self { places, known: HashMap::new(), by_time: BTreeSet::new(), lines: Default::default(), running: [0; 2] }
+        Self {
+            places,
+            known: HashMap::new(),
+            by_time: BTreeSet::new(),
+            lines: Default::default(),
+            running: [0; 2],
+            begun: (0, HashMap::new()),
+        }
     }
 
     /// Something is due for a destination, now or then.
@@ -155,13 +162,14 @@ impl Agenda {
     /// How many messages may begin for the destination now, of at most `wanted`; they count as begun. When there are
     /// none, when there will be.
     pub fn allow(&mut self, host: &str, wanted: u32, now: Timestamp) -> Result<u32, Timestamp> {
-        let (Some(rate), Some(standing)) = (self.places.rate, self.known.get_mut(host)) else { return Ok(wanted) };
+        let Some(rate) = self.places.rate else { return Ok(wanted) };
         let minute = now.millis().div_euclid(MINUTE);
-        if standing.begun.0 != minute {
-            standing.begun = (minute, 0);
+        if self.begun.0 != minute {
+            self.begun = (minute, HashMap::new());
         }
-        let allowed = rate.saturating_sub(standing.begun.1).min(wanted);
-        standing.begun.1 = standing.begun.1.saturating_add(allowed);
+        let begun = self.begun.1.entry(host.into()).or_default();
+        let allowed = rate.saturating_sub(*begun).min(wanted);
+        *begun = begun.saturating_add(allowed);
         if allowed > 0 {
             Ok(allowed)
         } else {
@@ -169,24 +177,9 @@ impl Agenda {
         }
     }
 
-    /// When something is due next; now, if something stands in line.
+    /// When the next lane that does not stand in line is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(due, ..)| *due)
-    }
-
-    /// Destinations that wait or work.
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    /// Nobody waits or works.
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
-    }
-
-    /// Sessions that run.
-    pub fn running(&self) -> usize {
-        self.running.iter().sum()
     }
 
     /// Puts those in line whose time has come.
@@ -286,7 +279,7 @@ mod tests {
         assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
         agenda.end("a.test", Lane::Ordinary);
         agenda.end("a.test", Lane::Ordinary);
-        assert!(agenda.is_empty());
+        assert!(agenda.known.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::courier::{Courier, Timeouts};
-use super::destination::Source;
+use super::destination::{Demand, Source};
 use super::hosts::{Candidate, Hosts, comes_back};
 use super::link::{Broken, Link};
 use super::login;
@@ -101,7 +101,10 @@ impl<'a> Opening<'a> {
         }
         let credentials = self.hosts.destination.route.as_ref().and_then(|route| route.credentials.as_ref());
         if let Some(credentials) = credentials {
-            let is_safe = link.tls().is_some() || self.address.ip().is_loopback();
+            // A password is for who has proven to be the host, unless the route says that anybody will do.
+            let is_asked = self.hosts.destination.route.as_ref().is_some_and(|r| r.demand == Demand::Encrypted);
+            let is_proven = link.tls().is_some() && (self.terms.by.is_some() || is_asked);
+            let is_safe = is_proven || self.address.ip().is_loopback();
             let logged_in = login::login(&mut link, &offered, credentials, is_safe, timeouts.hello).await;
             logged_in.map_err(|outcome| self.with(&link, outcome))?;
         }

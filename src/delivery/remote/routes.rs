@@ -52,8 +52,10 @@ impl Routes {
 }
 
 fn sender(directory: &Directory, remote: &Remote, reverse_path: &ReversePath) -> Option<Domain> {
-    if let QueueSender::Account(account) = &remote.sender {
-        return directory.account(*account)?.address.domain().cloned();
+    if let QueueSender::Account(account) = &remote.sender
+        && let Some(account) = directory.account(*account)
+    {
+        return account.address.domain().cloned();
     }
     match reverse_path {
         ReversePath::Address(address) => address.domain().cloned(),

@@ -371,7 +371,8 @@ fn maybe_twice(outcome: Outcome, host: &str) -> Outcome {
         return outcome;
     }
     let text = format!("{}; {host} may have the message all the same, and then it comes twice", outcome.text);
-    Outcome { text, ..outcome }
+    // Another host of the destination would make it twice for sure (RFC 1047).
+    Outcome { text, scope: Scope::Message, ..outcome }
 }
 
 /// RFC 5321 §3.8.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -61,6 +62,8 @@ struct Inner {
     /// Sessions that wait for more to send.
     parked: Mutex<Vec<Parked>>,
     woken: Notify,
+    /// Turns end after the message that they send.
+    is_stopping: AtomicBool,
 }
 
 /// What is being sent to a destination.
@@ -87,6 +90,14 @@ struct Parked {
     since: Instant,
 }
 
+/// What a turn has claimed.
+enum Claimed {
+    /// The next messages; none if nothing is due.
+    Parcels(Vec<Parcel>),
+    /// The destination has had as many messages in this minute as it may have.
+    TooSoon,
+}
+
 /// Items that are sent in one transaction.
 struct Parcel {
     destination: Destination,
@@ -111,14 +122,16 @@ impl Relay {
             claims: Mutex::new(LruCache::new(REMEMBERED)),
             parked: Mutex::default(),
             woken: Notify::new(),
+            is_stopping: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Works for as long as the server runs.
-    pub async fn run(self) {
+    /// Works until `stopped` comes back; then no turn begins, and those that are under way are waited for.
+    pub async fn run(self, stopped: impl Future<Output = ()>) {
         let inner = self.inner;
         let mut turns = JoinSet::new();
+        let mut stopped = std::pin::pin!(stopped);
         let mut rescan = tokio::time::interval(RESCAN);
         loop {
             let now = inner.now();
@@ -141,6 +154,7 @@ impl Relay {
                         tracing::error!(%error, "a turn of the queue did not end in order");
                     }
                 }
+                () = &mut stopped => break,
                 () = inner.woken.notified() => {}
                 // The first comes at once: it finds what the last process left.
                 _ = rescan.tick() => {
@@ -149,11 +163,8 @@ impl Relay {
                 () = sleep(pause.max(SHORTEST)) => inner.close_idle(),
             }
         }
-    }
-
-    /// Sessions that are at work.
-    pub fn running(&self) -> usize {
-        self.inner.agenda().running()
+        inner.is_stopping.store(true, Ordering::Relaxed);
+        while turns.join_next().await.is_some() {}
     }
 }
 
@@ -189,10 +200,12 @@ impl Inner {
         let claims = self.claims(&host);
         let mut line: Option<(Destination, Session)> = None;
         let mut sent = 0;
-        while sent < self.settings.messages_per_session {
+        while sent < self.settings.messages_per_session && !self.is_stopping.load(Ordering::Relaxed) {
             let parcels = match self.claim(&host, lane, &claims).await {
-                Ok(parcels) if parcels.is_empty() => break,
-                Ok(parcels) => parcels,
+                Ok(Claimed::Parcels(parcels)) if parcels.is_empty() => break,
+                Ok(Claimed::Parcels(parcels)) => parcels,
+                // The lane comes again by itself.
+                Ok(Claimed::TooSoon) => return self.park(line, sent).await,
                 Err(error) => {
                     tracing::error!(%host, %error, "the queue cannot be read; tried again in a while");
                     self.agenda().add(&host, lane, later(self.now(), AFTER_ERROR));
@@ -203,15 +216,16 @@ impl Inner {
             let mut unreached = None;
             for parcel in parcels.by_ref() {
                 sent += 1;
-                let outcomes = self.send(&mut line, &parcel).await;
-                unreached = unreached_by(&outcomes).map(|outcome| (parcel.destination.clone(), outcome));
+                let (outcomes, is_reached) = self.send(&mut line, &parcel).await;
+                let outcome = if is_reached { None } else { unreached_by(&outcomes) };
+                unreached = outcome.map(|outcome| (parcel.destination.clone(), outcome));
                 self.settle(&parcel.items, outcomes, &claims).await;
-                if unreached.is_some() {
+                if unreached.is_some() || self.is_stopping.load(Ordering::Relaxed) {
                     break;
                 }
             }
             // What was claimed with them can go on with others.
-            parcels.for_each(|parcel| claims.let_go(&parcel.items));
+            parcels.for_each(|parcel| claims.give_back(lane, &parcel.items));
             match unreached {
                 Some((destination, outcome)) => {
                     self.agenda().unreached(&host, self.now());
@@ -227,7 +241,7 @@ impl Inner {
 
     /// Says when the lane has something next, as far as it is not claimed.
     async fn look_again(&self, host: &Arc<str>, lane: Lane, claims: &Claims) {
-        match self.desk.store.queue_next(host, lane, claims.floor(lane)).await {
+        match self.desk.store.queue_next(host, lane, claims.floor(lane), claims.is_claimed()).await {
             Ok(Some(due)) => self.agenda().add(host, lane, due.max(later(self.now(), SHORTEST))),
             Ok(None) => {}
             Err(error) => {
@@ -238,7 +252,7 @@ impl Inner {
     }
 
     /// Claims the next few messages of a lane, and lets another turn begin if there is more.
-    async fn claim(&self, host: &Arc<str>, lane: Lane, claims: &Claims) -> Result<Vec<Parcel>, Error> {
+    async fn claim(&self, host: &Arc<str>, lane: Lane, claims: &Claims) -> Result<Claimed, Error> {
         let _turn = claims.turn.lock().await;
         let (now, arrivals) = (self.now(), claims.arrivals());
         let mut items = self.due(host, lane, claims, now, FEW).await?;
@@ -259,8 +273,8 @@ impl Inner {
                 has_more.then_some(now)
             }
             Err(later) => {
-                parcels.clear();
-                Some(later)
+                self.agenda().add(host, lane, later);
+                return Ok(Claimed::TooSoon);
             }
         };
         parcels.iter().for_each(|parcel| claims.take(&parcel.items));
@@ -268,7 +282,7 @@ impl Inner {
             self.agenda().add(host, lane, due);
             self.woken.notify_one();
         }
-        Ok(parcels)
+        Ok(Claimed::Parcels(parcels))
     }
 
     async fn due(
@@ -279,9 +293,7 @@ impl Inner {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<QueueItem>, Error> {
-        let claimed = claims.claimed.clone();
-        let is_claimed = move |id| claimed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id);
-        self.desk.store.queue_due(host, lane, (claims.floor(lane), now), limit, is_claimed).await
+        self.desk.store.queue_due(host, lane, (claims.floor(lane), now), limit, claims.is_claimed()).await
     }
 
     /// Items of one message and with one way to go are one transaction.
@@ -309,11 +321,11 @@ impl Inner {
     }
 
     /// Sends a parcel over the session at hand, or one with the next host that takes mail; gives an outcome for each
-    /// item.
-    async fn send(&self, line: &mut Option<(Destination, Session)>, parcel: &Parcel) -> Vec<Outcome> {
+    /// item, and whether a session could be had.
+    async fn send(&self, line: &mut Option<(Destination, Session)>, parcel: &Parcel) -> (Vec<Outcome>, bool) {
         let mut try_of = match Try::new(&self.desk, parcel).await {
             Ok(try_of) => try_of,
-            Err(outcome) => return vec![outcome; parcel.items.len()],
+            Err(outcome) => return (vec![outcome; parcel.items.len()], true),
         };
         let at_hand = match line.take() {
             Some((destination, session)) if destination == parcel.destination => Some(session),
@@ -326,26 +338,28 @@ impl Inner {
             let session = try_of.over(session).await;
             self.replace(line, &parcel.destination, session);
             if try_of.is_done() {
-                return try_of.outcomes();
+                return (try_of.outcomes(), true);
             }
         }
         let mut hosts = match self.courier.hosts(&parcel.destination).await {
             Ok(hosts) => hosts,
-            Err(outcome) => return try_of.end(outcome),
+            Err(outcome) => return (try_of.end(outcome), false),
         };
+        let mut is_reached = false;
         for _ in 0..HOSTS {
             match self.courier.next(&mut hosts).await {
                 Ok(session) => {
+                    is_reached = true;
                     let session = try_of.over(session).await;
                     self.replace(line, &parcel.destination, session);
                     if try_of.is_done() {
                         break;
                     }
                 }
-                Err(outcome) => return try_of.end(outcome),
+                Err(outcome) => return (try_of.end(outcome), is_reached),
             }
         }
-        try_of.outcomes()
+        (try_of.outcomes(), is_reached)
     }
 
     fn is_usable(&self, session: &Session) -> bool {
@@ -377,7 +391,7 @@ impl Inner {
             blob: first.blob,
             items: fates,
             tell: sent::reports(&directory, &attempted),
-            event: Some(sent::event(now, &attempted)),
+            event: sent::event(now, &attempted),
         };
         match self.desk.store.queue_settle(settlement).await {
             Ok(rows) => {
@@ -492,7 +506,7 @@ impl Inner {
         // One that is in use must not be forgotten: others would take what it has claimed.
         if all.len() >= all.cap().get()
             && let Some((host, oldest)) = all.pop_lru()
-            && Arc::strong_count(&oldest) > 1
+            && (Arc::strong_count(&oldest) > 1 || oldest.has_claims())
         {
             all.push(host, oldest);
             let more = all.cap().saturating_add(REMEMBERED.get());
@@ -518,6 +532,12 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Claims {
+    /// Tells of an item whether it is claimed.
+    fn is_claimed(&self) -> impl Fn(QueueId) -> bool + Send + 'static {
+        let claimed = self.claimed.clone();
+        move |id| claimed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     fn take(&self, items: &[QueueItem]) {
         self.claimed
             .lock()
@@ -530,6 +550,16 @@ impl Claims {
         items.iter().for_each(|item| {
             claimed.remove(&item.id);
         });
+    }
+
+    /// The same for what has not been tried: others find it where it was.
+    fn give_back(&self, lane: Lane, items: &[QueueItem]) {
+        self.let_go(items);
+        items.iter().for_each(|item| self.lower_floor(lane, item.due));
+    }
+
+    fn has_claims(&self) -> bool {
+        !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn floor(&self, lane: Lane) -> Timestamp {
@@ -637,7 +667,7 @@ impl<'a> Try<'a> {
     /// Another host may still take it.
     fn is_open(&self, at: usize) -> bool {
         self.outcomes.get(at).is_some_and(|outcome| {
-            outcome.as_ref().is_none_or(|outcome| outcome.end == End::Deferred && outcome.scope == Scope::Host)
+            outcome.as_ref().is_none_or(|outcome| outcome.end != End::Relayed && outcome.scope == Scope::Host)
         })
     }
 
@@ -675,7 +705,7 @@ fn is_alike(one: &QueueItem, other: &QueueItem) -> bool {
         && (&a.envelope_id, a.ret) == (&b.envelope_id, b.ret)
 }
 
-/// What the outcomes say of the destination as a whole, if none of its hosts could be spoken to.
+/// What the outcomes say of a destination with whose hosts no session could be had, if it may be otherwise later.
 fn unreached_by(outcomes: &[Outcome]) -> Option<Outcome> {
     let says = |outcome: &Outcome| outcome.end == End::Deferred && outcome.scope != Scope::Message;
     outcomes.iter().all(says).then(|| outcomes.first().cloned()).flatten()

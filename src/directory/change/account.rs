@@ -151,6 +151,10 @@ fn check_settings(account: &Account) -> Result<(), Refusal> {
     if listed {
         return invalid(format!("a scope lists at most {LIST_ENTRIES} addresses"));
     }
+    let limits = [settings.messages_per_minute, settings.recipients_per_day];
+    if limits.into_iter().flatten().any(|limit| limit > MOST_PER_LIMIT) {
+        return invalid(format!("a limit of what an account sends is at most {MOST_PER_LIMIT}"));
+    }
     let patterns = settings.blocked.iter().map(|b| &b.sender);
     if patterns.into_iter().any(|p| matches!(p, AddressPattern::Group(_) | AddressPattern::Department(_))) {
         return invalid("a blocked sender is an address, an account or a domain".to_owned());
@@ -180,3 +184,6 @@ fn check_reply(reply: &AutoReply) -> Result<(), Refusal> {
 
 /// Entries of a list that an account carries.
 const LIST_ENTRIES: usize = 1000;
+
+/// What a limit of messages or recipients may say: the messages of the last minute are kept one by one.
+const MOST_PER_LIMIT: u32 = 1_000_000;

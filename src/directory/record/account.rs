@@ -141,6 +141,33 @@ pub struct AccountSettings {
     pub blocked: Vec<Blocked>,
     /// Rights of others on this account.
     pub grants: Vec<Grant>,
+    /// Messages that it may send within a minute, 0 for no limit; without it as many as the server says.
+    pub messages_per_minute: Option<u32>,
+    /// Recipients to whom it may send within a day, likewise.
+    pub recipients_per_day: Option<u32>,
+    /// The server has stopped its sending. No state of [`AccountState`], so that neither the server nor an
+    /// administrator undoes what the other has done.
+    pub suspended: Option<Suspension>,
+}
+
+/// Sending stopped because the account behaves as if it were abused (policy semantics §10.1, §18). It lasts until an
+/// administrator lifts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: SuspensionCause,
+}
+
+/// Why an account is taken for abused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SuspensionCause {
+    /// It exceeded the limit of messages again and again.
+    MessageRate,
+    /// It named many more recipients than it may have in a day.
+    RecipientRate,
 }
 
 impl Account {
@@ -156,6 +183,11 @@ impl Account {
             settings: None,
             created,
         }
+    }
+
+    /// True if it may send: neither an administrator nor the server has stopped it.
+    pub fn may_send(&self) -> bool {
+        self.state == AccountState::Active && self.settings().suspended.is_none()
     }
 
     /// The settings, or the defaults.
@@ -186,6 +218,9 @@ impl AccountSettings {
         admin_reply: None,
         blocked: Vec::new(),
         grants: Vec::new(),
+        messages_per_minute: None,
+        recipients_per_day: None,
+        suspended: None,
     };
 }
 
@@ -358,6 +393,20 @@ mod tests {
         account.credentials = Some(Box::new(Credentials { password: secret(), scram }));
         let credentials = account.credentials.clone().unwrap();
         assert!(!format!("{account:?} {credentials:?} {:?}", credentials.scram).contains("SECRET"));
+    }
+
+    #[test]
+    fn settings_of_before_there_were_suspensions_can_be_read() {
+        let stored = r#"{"is_admin":true,"send_scope":"any","receive_scope":"any","quota":0,"max_message":0,
+            "incoming":"reject","refusal_text":null,"forward":null,"admin_forward":null,"vacation":null,
+            "admin_reply":null,"blocked":[],"grants":[]}"#;
+        let read: AccountSettings = serde_json::from_str(stored).unwrap();
+        assert_eq!(read, AccountSettings { is_admin: true, ..AccountSettings::default() });
+        let suspended = Some(Suspension { since: Timestamp::from_millis(5), cause: SuspensionCause::MessageRate });
+        let settings = AccountSettings { suspended, recipients_per_day: Some(0), ..read };
+        let text = serde_json::to_string(&settings).unwrap();
+        assert!(text.contains(r#""suspended":{"since":5,"cause":"message-rate"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<AccountSettings>(&text).unwrap(), settings);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{
     Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, BlockAction, Blocked,
-    Credentials, Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier,
+    Credentials, Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
 };
 pub use group::{DepartmentScope, Edge, Group, Listing, Members, Mode, Moderated, Moderation, Nested};
 pub use organisation::{Department, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};

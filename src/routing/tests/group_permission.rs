@@ -107,6 +107,7 @@ fn p58_unreadable_policy_defers() {
         room,
         count: 0,
         limit: 1,
+        rate: Rate::Within,
         others: None,
     };
     let unavailable = Destination::Local(Access::Refused(Reason::PolicyUnavailable));

@@ -26,6 +26,7 @@ use crate::directory::{
     Account, AccountSettings, Change, Directory, Group, Members, RelayKind, Target, change, record,
 };
 use crate::mail::{AccountId, Address, Domain, ForwardPath, GroupId, ReversePath, is_aligned};
+use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Destination, Room, Standing};
 use crate::policy::sender::{Evidence, Sender, Verification};
 use crate::policy::{Access, Reason, Verdict};
@@ -233,6 +234,7 @@ fn rcpt(
         room: Room::Fits,
         count: others.len(),
         limit: 500,
+        rate: Rate::Within,
         others: others.first().map(|_| if is_pending { Standing::Pending } else { Standing::Settled }),
     };
     let standing = recipient::decide(&facts).map_err(|verdict| key(&verdict))?;

@@ -14,7 +14,8 @@ fn mail(directory: &Directory, who: &str, path: &str) -> &'static str {
         AccountState::Active => Submitter::NotOwner,
         _ => Submitter::Blocked,
     };
-    key(&reverse_path::decide(&reverse_path::Facts { submitter, declared_size: None, size_limit: 1 }))
+    let rate = crate::policy::rate::Rate::Within;
+    key(&reverse_path::decide(&reverse_path::Facts { submitter, declared_size: None, size_limit: 1, rate }))
 }
 
 #[test]

@@ -339,6 +339,10 @@ fn touched(directory: &Directory, change: &Change, own: Option<OrganisationId>) 
 
 /// Compared as they are described, since what a record names and is gone goes with the next change, whoever makes it.
 fn differs_in_own_settings_only(directory: &Directory, old: &Account, new: &Account) -> bool {
+    // No shape shows it.
+    if old.settings().suspended != new.settings().suspended {
+        return false;
+    }
     let after = AccountSpec::describe(new, directory);
     let (forward, vacation, blocked) = (after.forward.clone(), after.vacation.clone(), after.blocked.clone());
     AccountSpec { forward, vacation, blocked, ..AccountSpec::describe(old, directory) } == after

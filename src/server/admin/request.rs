@@ -37,7 +37,7 @@ pub trait Shape: DeserializeOwned {
 }
 
 impl Shape for AccountSpec {
-    const READ_ONLY: &'static [&'static str] = &["aliases"];
+    const READ_ONLY: &'static [&'static str] = &["aliases", "suspended"];
 }
 
 impl Shape for DomainSpec {

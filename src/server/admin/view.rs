@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::spec::{AccountSpec, DomainSpec};
-use crate::directory::{Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated};
+use crate::directory::{
+    Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated, Suspension, SuspensionCause,
+};
 use crate::login::locks::Lock;
 use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, GroupId, Timestamp};
 use crate::store::CheckReport;
@@ -81,6 +83,9 @@ pub struct AccountDetail {
     /// Its further addresses.
     #[schema(value_type = Vec<String>)]
     pub aliases: Vec<Address>,
+    /// The server has stopped its sending; left out if not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<SuspensionView>,
     /// Everything that can be set.
     #[serde(flatten)]
     pub shape: AccountSpec,
@@ -233,8 +238,25 @@ impl AccountDetail {
             id: account.id,
             created: rfc3339(account.created),
             aliases: directory.aliases_of(account.id).map(|a| a.address.clone()).collect(),
+            suspended: account.settings().suspended.map(SuspensionView::from),
             shape: AccountSpec::describe(account, directory),
         }
+    }
+}
+
+/// Sending that the server has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SuspensionView {
+    /// Since when (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    pub since: String,
+    /// Why.
+    pub cause: SuspensionCause,
+}
+
+impl From<Suspension> for SuspensionView {
+    fn from(suspension: Suspension) -> Self {
+        Self { since: rfc3339(suspension.since), cause: suspension.cause }
     }
 }
 

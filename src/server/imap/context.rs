@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Services, Shutdown};
+use super::super::{Over, Services, SessionOwner, Shutdown};
 use super::Port;
 use super::status::{Failure, Reason};
 use crate::directory::Account;
@@ -28,7 +28,7 @@ pub struct Context {
     /// When the client must have logged in; `None` once it has.
     pub log_in_by: Option<Instant>,
     /// Whose session it is, once it is somebody's.
-    pub account: Option<AccountId>,
+    pub owner: Option<SessionOwner>,
 }
 
 /// Who has logged in.
@@ -102,7 +102,7 @@ impl Context {
         let filled = tokio::select! {
             biased;
             () = self.shutdown.stopped(), if self.framer.is_idle() => return Err(Failure::Bye(Reason::Stopping)),
-            () = until_inactive(&self.services, self.account) => return Err(Failure::Bye(Reason::AccountDisabled)),
+            reason = until_over(&self.services, self.owner) => return Err(Failure::Bye(reason)),
             filled = self.connection.fill(left.unwrap_or(timeout).min(timeout)) => filled,
         };
         match filled {
@@ -112,11 +112,12 @@ impl Context {
     }
 }
 
-/// Comes back when the account of a session may have none any more.
-pub async fn until_inactive(services: &Services, account: Option<AccountId>) {
-    match account {
-        Some(account) => services.directory.until_inactive(account).await,
-        None => std::future::pending().await,
+/// Comes back when the account of a session may have none any more, and says why.
+pub async fn until_over(services: &Services, owner: Option<SessionOwner>) -> Reason {
+    let Some(owner) = owner else { return std::future::pending().await };
+    match services.directory.until_over(owner).await {
+        Over::Disabled => Reason::AccountDisabled,
+        Over::Suspended => Reason::SendingStopped,
     }
 }
 

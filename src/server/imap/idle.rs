@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::context::{Context, until_inactive};
+use super::context::{Context, until_over};
 use super::selected::Selected;
 use super::status::{Done, Failure, Outcome, Reason};
 use super::view::Expunges;
@@ -81,7 +81,7 @@ async fn wait(
     tokio::select! {
         biased;
         () = context.shutdown.stopped() => Err(Failure::Bye(Reason::Stopping)),
-        () = until_inactive(&context.services, context.account) => Err(Failure::Bye(Reason::AccountDisabled)),
+        reason = until_over(&context.services, context.owner) => Err(Failure::Bye(reason)),
         filled = context.connection.fill(until.saturating_duration_since(Instant::now())) => match filled {
             Ok(()) => Ok(Woken::Input),
             Err(error @ ReadError::TimedOut) => Err(error.into()),

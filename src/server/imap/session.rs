@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Services, Shutdown};
+use super::super::{Services, SessionOwner, Shutdown};
 use super::context::{Context, User};
 use super::selected::Selected;
 use super::status::{self, Done, Failure, Outcome, Reason};
@@ -56,7 +56,7 @@ impl Session {
     pub fn new(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) -> Self {
         let log_in_by = Some(Instant::now() + services.limits.imap_login);
         let framer = Framer::new(Limits::NOT_AUTHENTICATED);
-        let context = Context { connection, services, port, shutdown, framer, log_in_by, account: None };
+        let context = Context { connection, services, port, shutdown, framer, log_in_by, owner: None };
         Self { context, state: State::NotAuthenticated, errors: 0, failed_logins: 0 }
     }
 
@@ -272,7 +272,7 @@ impl Session {
         match user {
             Ok(user) => {
                 tracing::info!(peer = %self.context.connection.peer(), account = %user.account.address, "IMAP login");
-                self.context.account = Some(user.id());
+                self.context.owner = Some(SessionOwner::of(&user.account));
                 self.state = State::Authenticated(user);
                 self.context.framer.set_limits(Limits::AUTHENTICATED);
                 self.context.log_in_by = None;

@@ -68,6 +68,8 @@ pub enum Reason {
     BadCredentials,
     /// The account is frozen (policy semantics §17).
     AccountDisabled,
+    /// The server has stopped the account's sending, and ends the sessions of before (policy semantics §18).
+    SendingStopped,
     /// Too many failed logins of this account lately (policy semantics §17).
     LoginLocked,
     /// Too many attempts in this session.
@@ -153,6 +155,9 @@ fn refusal(reason: Reason) -> (Condition, Option<Code<'static>>, &'static str) {
         Reason::SaslCancelled => (Bad, None, "Authentication cancelled"),
         Reason::BadCredentials => (No, Some(Code::AuthenticationFailed), "Name or password is wrong"),
         Reason::AccountDisabled => (No, Some(Code::ContactAdmin), "Account is disabled"),
+        Reason::SendingStopped => {
+            (No, Some(Code::ContactAdmin), "The account may be abused: sending was stopped, log in again")
+        }
         Reason::LoginLocked => (No, Some(Code::Limit), "Too many failed logins, try again later"),
         Reason::TooManyLogins => (No, None, "Too many failed logins"),
         Reason::LoginTimeout => (No, None, "Took too long to log in"),

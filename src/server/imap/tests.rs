@@ -52,6 +52,7 @@ impl World {
             clock: Arc::new(Noon),
             tls: None,
             limits,
+            rates: crate::server::Rates::new(crate::server::RateLimits::default()),
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
         };

@@ -7,6 +7,8 @@ use super::{Role, answer};
 use crate::login::Login;
 use crate::proto::sasl::{self, Answer, Mechanism};
 use crate::proto::smtp::Reply;
+use crate::server::SessionOwner;
+use crate::server::rates::Counted;
 use crate::server::sasl::{Exchange, Outcome, Refusal};
 
 /// AUTH: who speaks?
@@ -31,6 +33,9 @@ pub(super) async fn auth(
                 mechanism = mechanism.name(),
                 "logged in"
             );
+            session.owner = Some(SessionOwner::of(&login.account));
+            let connected = std::mem::replace(&mut session.connected, Counted::Nobody);
+            session.services.rates.log_in(connected);
             greeted.login = Some(login);
             answer::authenticated()
         }

@@ -19,7 +19,7 @@ impl Chunks {
 /// have sent further chunks already, which are then read and refused, each with a reply of its own.
 pub(super) async fn bdat(
     session: &mut Session,
-    transaction: Box<Transaction>,
+    mut transaction: Box<Transaction>,
     mut chunks: Chunks,
     size: u64,
     last: bool,
@@ -35,7 +35,7 @@ pub(super) async fn bdat(
     receive(session, &mut chunks, size).await?;
     if last {
         let defect = chunks.checker.finish();
-        let reply = message::end_of_data(session, &transaction, chunks.receiving, defect).await;
+        let reply = message::end_of_data(session, &mut transaction, chunks.receiving, defect).await;
         return Ok((State::Greeted(transaction.greeted), reply));
     }
     let refused = if chunks.receiving.is_too_big() {

@@ -7,7 +7,7 @@ use super::{answer, refusal};
 use crate::proto::smtp::{DataDecoder, Defect, Reply};
 
 /// DATA. The transaction is over after it, whatever the reply.
-pub(super) async fn data(session: &mut Session, transaction: Box<Transaction>) -> Result<(State, Reply), End> {
+pub(super) async fn data(session: &mut Session, mut transaction: Box<Transaction>) -> Result<(State, Reply), End> {
     // RFC 5321 §4.1.1.4: 503 or 554, whether none was named or all were refused.
     if !transaction.is_addressed() {
         let reply = session.error(refusal::order(OrderError::RcptFirst));
@@ -15,7 +15,7 @@ pub(super) async fn data(session: &mut Session, transaction: Box<Transaction>) -
     }
     session.reply(&answer::send_data());
     let (receiving, defect) = receive(session).await?;
-    let reply = message::end_of_data(session, &transaction, receiving, defect).await;
+    let reply = message::end_of_data(session, &mut transaction, receiving, defect).await;
     Ok((State::Greeted(transaction.greeted), reply))
 }
 

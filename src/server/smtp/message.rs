@@ -18,7 +18,7 @@ use crate::proto::authres::{AuthResults, Identities, SpfResult};
 use crate::proto::message::{HeaderAddresses, Received, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
 use crate::routing::{self, Addressed, Resolution};
-use crate::server::Services;
+use crate::server::{Services, abuse};
 use crate::store;
 
 /// What has come of a message. Once it is clear that it will not be taken, its octets are only counted.
@@ -105,7 +105,7 @@ pub(super) fn is_flood(octets: u64, limit: u64) -> bool {
 /// The end of data: the message is committed, or the reply says why not.
 pub(super) async fn end_of_data(
     session: &Session,
-    transaction: &Transaction,
+    transaction: &mut Transaction,
     receiving: Receiving,
     defect: Option<Defect>,
 ) -> Reply {
@@ -137,7 +137,7 @@ pub(super) async fn end_of_data(
 }
 
 /// A message that can be taken: who sent it is settled, then it is accepted as a whole or refused.
-async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
+async fn accept(session: &Session, transaction: &mut Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
     let services = &session.services;
     let from = header_from(incoming.header());
     let addition = match addition(transaction, &incoming, &from) {
@@ -146,6 +146,9 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
     };
     if let Some(answer) = &transaction.answer {
         return question::answered(session, transaction, answer, incoming).await;
+    }
+    if is_stopped(session, transaction) {
+        return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SendBlocked));
     }
     let (sender, auth) = settle(session, transaction, dkim, &from, incoming.header()).await;
     let now = services.clock.now();
@@ -160,6 +163,8 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Dmarc));
     }
     let header = incoming.header().to_vec();
+    let mut reserved = transaction.reserved.take();
+    let counted = reserved.as_mut().and_then(|reserved| reserved.count(now)).into_iter().collect();
     let letter = Letter {
         id: incoming.id(),
         directory: &transaction.directory,
@@ -180,8 +185,14 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
     };
     let desk = services.desk();
     let (id, size) = (incoming.id(), incoming.size());
-    match crate::accept::accept(&desk, &letter, incoming, &standing.failed).await {
+    match crate::accept::accept(&desk, &letter, incoming, &standing.failed, counted).await {
         Ok(accepted) => {
+            if let Some(reserved) = reserved {
+                reserved.keep();
+            }
+            if let Some(login) = &transaction.greeted.login {
+                abuse::accepted(services, login.account.id);
+            }
             tracing::info!(
                 %id,
                 class = sender.class(),
@@ -210,6 +221,14 @@ async fn accept(session: &Session, transaction: &Transaction, incoming: Incoming
             reply
         }
     }
+}
+
+/// True if the account that sends has been stopped since the transaction began: the directory as it was at MAIL, which
+/// counts for all else, must not let out what a thief sends.
+fn is_stopped(session: &Session, transaction: &Transaction) -> bool {
+    let Some(login) = &transaction.greeted.login else { return false };
+    let directory = session.services.directory.current();
+    directory.account(login.account.id).is_some_and(|account| account.settings().suspended.is_some())
 }
 
 /// Where a message comes from.

@@ -58,7 +58,8 @@ pub enum Role {
 
 /// One session, from greeting to end.
 pub async fn serve(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) {
-    let mut session = Session::new(connection, port, services, shutdown);
+    let session = Session::new(connection, port, services, shutdown);
+    let Some(mut session) = session.admitted().await else { return };
     session.greet();
     while let Some(next) = session.run().await {
         session = next;

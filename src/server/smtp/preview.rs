@@ -7,6 +7,7 @@ use super::question::{self, Found, Open};
 use super::{Role, answer, refusal, transaction};
 use crate::directory::Directory;
 use crate::mail::{AccountId, ForwardPath, ReversePath};
+use crate::policy::rate::Rate;
 use crate::policy::reverse_path;
 use crate::policy::sender::Sender;
 use crate::proto::smtp::Reply;
@@ -46,7 +47,8 @@ pub(in crate::server) fn preview(
         Client::Host { .. } => (Role::Relay, None),
     };
     let submitter = transaction::submitter(directory, role, login, &reverse_path);
-    let facts = reverse_path::Facts { submitter, declared_size: None, size_limit: u64::MAX };
+    let rate = Rate::Within;
+    let facts = reverse_path::Facts { submitter, declared_size: None, size_limit: u64::MAX, rate };
     if let Some(reply) = refusal::verdict(reverse_path::decide(&facts)) {
         return Preview::Mail(reply);
     }

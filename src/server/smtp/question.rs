@@ -12,6 +12,7 @@ use crate::directory::{Directory, Target};
 use crate::mail::one_time::{self, Question};
 use crate::mail::{AccountId, Address, ForwardPath, HoldId, ReversePath};
 use crate::policy::answer::{self as policy_answer, Asked, Decision, Facts};
+use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Destination, Room};
 use crate::policy::{Access, Reason, Verdict};
 use crate::proto::message::inspect::{Piece, pieces};
@@ -139,6 +140,7 @@ pub(super) fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: R
         room: Room::Fits,
         count: transaction.recipients.len(),
         limit: transaction::recipient_limit(&session.services),
+        rate: Rate::Within,
         others: transaction::others(&transaction),
     };
 

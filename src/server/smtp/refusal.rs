@@ -5,7 +5,7 @@ use super::state::OrderError;
 use crate::mail::EnhancedCode;
 use crate::policy::{Reason, Verdict};
 use crate::proto::smtp::{CommandError, Reply};
-use crate::server::sasl;
+use crate::server::{Over, sasl};
 use crate::store;
 
 /// To a verdict that is not `Accept`; `None` for that.
@@ -136,6 +136,13 @@ pub(super) enum AuthFailure {
     Refused(sasl::Refusal),
 }
 
+/// To a client that has opened too many connections lately. Deviation: policy semantics §18 says `450`, which is no reply
+/// to the opening of a connection (RFC 5321 §4.3.2); status and text are those of `rate`.
+pub(super) fn connection(hostname: &str) -> Reply {
+    let rate = because(4, Reason::RateLimit);
+    Reply::new(421, EnhancedCode::new(4, 7, 1), format!("{hostname} {}", rate.text()))
+}
+
 /// The last words to a peer whose session ends, if there are any.
 pub(super) fn end(end: End, hostname: &str) -> Option<Reply> {
     let (subject, detail, text) = match end {
@@ -148,6 +155,8 @@ pub(super) fn end(end: End, hostname: &str) -> Option<Reply> {
         End::TooManyFailedLogins => (7, 0, "Too many failed logins, closing connection"),
         End::InputBeforeTls => (7, 0, "Input before TLS, closing connection"),
         End::TooManyConnections => (7, 0, "Too many connections, try again later"),
+        End::Account(Over::Disabled) => (7, 0, "Account disabled, closing connection"),
+        End::Account(Over::Suspended) => (7, 0, "Sending was stopped for this account, closing connection"),
         End::LineFlood => (7, 0, "Line without end, closing connection"),
     };
     Some(Reply::new(421, EnhancedCode::new(4, subject, detail), format!("{hostname} {text}")))
@@ -172,6 +181,8 @@ mod tests {
                 "553 5.7.1 Sender address not owned by the authenticated user",
             ),
             ("rcpt.toomany", Defer(Reason::TooManyRecipients), "452 4.5.3 Too many recipients"),
+            ("rate", Defer(Reason::RateLimit), "450 4.7.1 Rate limit exceeded, try again later"),
+            ("send.blocked", Refuse(Reason::SendBlocked), "550 5.7.1 Sending is disabled for this account"),
             ("size.system", Refuse(Reason::TooBig), "552 5.3.4 Message too big"),
             ("loop", Refuse(Reason::RoutingLoop), "554 5.4.6 Routing loop"),
         ] {

@@ -12,11 +12,13 @@ use tokio::time::Instant;
 
 use super::state::{Chunks, Greeted, OrderError, State, out_of_order};
 use super::{Port, Role, answer, auth, chunks, data, gateway, greeting, refusal, transaction};
-use crate::mail::{ForwardPath, ReversePath};
+use crate::directory::Directory;
+use crate::mail::{AccountId, ForwardPath, ReversePath};
 use crate::net::{Connection, ReadError};
 use crate::policy::gateway::Handover;
 use crate::proto::smtp::{Command, CommandError, Reply, Syntax, XClient};
-use crate::server::{Services, Shutdown};
+use crate::server::rates::Counted;
+use crate::server::{Over, Services, SessionOwner, Shutdown};
 
 /// One session over one stream; STARTTLS makes another.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub(super) struct Session {
     pub services: Arc<Services>,
     /// For whom a gateway speaks, as XCLIENT has said.
     pub handed_over: Option<XClient>,
+    /// Whose session it is, once it is somebody's.
+    pub owner: Option<SessionOwner>,
+    /// For whom the connection counts, until there is a login.
+    pub connected: Counted,
     shutdown: Shutdown,
     state: State,
     errors: u32,
@@ -60,6 +66,8 @@ pub(super) enum End {
     TooBig,
     /// The client for whom a gateway speaks has as many connections as it may.
     TooManyConnections,
+    /// The account whose session it is may have none any more.
+    Account(Over),
 }
 
 impl From<ReadError> for End {
@@ -97,12 +105,39 @@ impl Session {
             port,
             services,
             handed_over: None,
+            owner: None,
+            connected: Counted::Nobody,
             shutdown,
             state,
             errors: 0,
             failed_logins: 0,
             encoded: Vec::new(),
             traced: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts the connection; `None` if its client has opened too many lately, and has been told so.
+    pub async fn admitted(mut self) -> Option<Self> {
+        let counted = self.counted(&self.services.directory.current(), None);
+        if self.services.rates.connect(counted, self.services.clock.now()) {
+            self.connected = counted;
+            return Some(self);
+        }
+        tracing::info!(peer = %self.connection.peer(), "connection refused: too many within a minute");
+        let reply = refusal::connection(self.services.hostname.as_str());
+        self.reply(&reply);
+        self.connection.close(CLOSE_TIME).await;
+        None
+    }
+
+    /// For whom what is sent counts (policy semantics §18): for the account, or for the client without a login, unless it
+    /// is listed as trusted relay or gateway.
+    pub fn counted(&self, directory: &Directory, login: Option<AccountId>) -> Counted {
+        let (rates, peer) = (&self.services.rates, self.connection.peer().ip());
+        match login {
+            Some(account) => directory.account(account).map_or(Counted::Nobody, |account| rates.account(account)),
+            None if directory.relay(peer).is_some() => Counted::Nobody,
+            None => rates.client(peer),
         }
     }
 
@@ -230,7 +265,8 @@ impl Session {
         self.flush().await.ok()?;
         let tls = self.services.tls.clone()?;
         let connection = tls.accept(self.connection, HANDSHAKE_TIME).await.ok()?;
-        Some(Self::new(connection, self.port, self.services, self.shutdown))
+        let connected = self.connected;
+        Some(Self { connected, ..Self::new(connection, self.port, self.services, self.shutdown) })
     }
 
     /// Waits for a line and gives its length without CRLF; it stays in the buffer. `None` for one that was longer
@@ -283,6 +319,7 @@ impl Session {
         tokio::select! {
             biased;
             () = self.shutdown.stopped() => Err(End::Stopping),
+            over = until_over(&self.services, self.owner) => Err(End::Account(over)),
             filled = self.connection.fill(remaining) => filled.map_err(End::from),
         }
     }
@@ -292,7 +329,11 @@ impl Session {
         if self.connection.buffered().is_empty() {
             self.flush().await?;
             let remaining = deadline.saturating_duration_since(Instant::now());
-            self.connection.fill(remaining.min(self.services.limits.smtp_data)).await?;
+            tokio::select! {
+                biased;
+                over = until_over(&self.services, self.owner) => return Err(End::Account(over)),
+                filled = self.connection.fill(remaining.min(self.services.limits.smtp_data)) => filled?,
+            }
         }
         Ok(())
     }
@@ -380,6 +421,14 @@ impl Session {
                 tracing::debug!(%error, "refusal not recorded");
             }
         });
+    }
+}
+
+/// Comes back when the account of a session may have none any more.
+async fn until_over(services: &Services, owner: Option<SessionOwner>) -> Over {
+    match owner {
+        Some(owner) => services.directory.until_over(owner).await,
+        None => std::future::pending().await,
     }
 }
 

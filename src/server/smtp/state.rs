@@ -12,6 +12,8 @@ use crate::proto::authres::SpfResult;
 use crate::proto::smtp::{ChunkChecker, Command, Notify};
 use crate::routing::Addressed;
 
+use crate::server::rates::Reserved;
+
 use super::message::Receiving;
 use super::question::Answer;
 
@@ -65,6 +67,8 @@ pub(super) struct Transaction {
     pub requires_tls: bool,
     /// RCPT TO, as accepted.
     pub recipients: Vec<Recipient>,
+    /// What they count for the account that sends.
+    pub reserved: Option<Reserved>,
     /// RCPT named a one-time address: then the message is an answer, and there are no recipients.
     pub answer: Option<Answer>,
 }

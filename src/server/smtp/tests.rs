@@ -78,6 +78,7 @@ impl World {
             clock: clock.clone(),
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
+            rates: crate::server::Rates::new(crate::server::RateLimits::default()),
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
         };

@@ -3,19 +3,21 @@
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
 use super::{Role, answer, question, refusal};
-use crate::directory::{AccountState, Directory, Owner, Step};
+use crate::directory::{Directory, Owner, Step};
 use crate::mail::srs::{self, SrsError};
 use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
 use crate::policy;
 use crate::policy::gateway::Client;
+use crate::policy::rate::{self, OfAccount, Rate};
 use crate::policy::recipient::{Facts, Room, Standing};
 use crate::policy::reverse_path::Submitter;
 use crate::policy::sender::{Origin, Sender};
-use crate::policy::{Verdict, ownership};
+use crate::policy::{Reason, Verdict, ownership};
 use crate::proto::authres::SpfResult;
 use crate::proto::smtp::{CommandError, Mail, Rcpt, Reply, original_recipient};
 use crate::routing::{self, Addressed, Resolution};
-use crate::server::Services;
+use crate::server::rates::{Counted, Reserved};
+use crate::server::{Services, abuse};
 use crate::store::StateKey;
 
 /// MAIL: may a transaction start? It keeps the directory as it is now to its end.
@@ -28,16 +30,27 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
     let directory = session.services.directory.current();
     let account = greeted.login.as_ref().map(|login| login.account.id);
     let submitter = submitter(&directory, session.port.role, account, &mail.reverse_path);
+    let counted = session.counted(&directory, account);
+    let rate = session.services.rates.message(counted, session.services.clock.now());
     let facts = policy::reverse_path::Facts {
         submitter,
         declared_size: mail.size,
         size_limit: session.services.limits.message_size,
+        rate,
     };
 
     // Decide.
     let verdict = policy::reverse_path::decide(&facts);
 
     // Act.
+    match (&verdict, counted) {
+        (Verdict::Accept, _) => {}
+        (Verdict::Defer(Reason::RateLimit), Counted::Account(account, limits)) => {
+            abuse::message_refused(&session.services, (account, limits));
+        }
+        _ if rate == Rate::Within => session.services.rates.no_message(counted),
+        _ => {}
+    }
     if let Some(reply) = refusal::verdict(verdict) {
         session.log_refusal("MAIL", &reply, &mail.reverse_path, None);
         return (State::Greeted(greeted), reply);
@@ -59,6 +72,7 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         ret: mail.ret,
         requires_tls: mail.requires_tls,
         recipients: Vec::new(),
+        reserved: None,
         answer: None,
     };
     (State::InTransaction(Box::new(transaction)), answer::reverse_path())
@@ -71,7 +85,7 @@ pub(super) fn submitter(
     login: Option<AccountId>,
     reverse_path: &ReversePath,
 ) -> Submitter {
-    let may_send = |id| directory.account(id).is_some_and(|a| a.state == AccountState::Active);
+    let may_send = |id| directory.account(id).is_some_and(|a| a.may_send());
     match (role, login) {
         (Role::Relay, _) => Submitter::Relay,
         (Role::Submission, None) => Submitter::Anonymous,
@@ -94,6 +108,11 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
     let is_bounce = bounce.is_some();
     let resolution =
         bounce.unwrap_or_else(|| routing::resolve(directory, session.connection.local().ip(), &rcpt.forward_path));
+    let weight = rate::weight(match transaction.sender.origin {
+        Origin::Authenticated { .. } => routing::external_members(directory, &transaction.sender, &resolution),
+        _ => 0,
+    });
+    let reserved = reserve(session, &transaction, weight).await;
     let facts = Facts {
         // What a rewritten reverse-path stands for was accepted when it was made.
         may_relay: may_relay || is_bounce,
@@ -103,6 +122,12 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
         room: room(session, &transaction, &resolution).await,
         count: transaction.recipients.len(),
         limit: recipient_limit(&session.services),
+        rate: match &reserved {
+            Ok(Some(_)) => Rate::Within,
+            Ok(None) if account_of(session, &transaction).is_none() => Rate::Within,
+            Ok(None) => Rate::Exceeded,
+            Err(_) => Rate::Unknown,
+        },
         others: others(&transaction),
     };
 
@@ -119,18 +144,46 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
         (Ok(standing), Some(addressed)) => {
             let original = rcpt.orcpt.as_deref().map(original_recipient);
             let (forward_path, notify) = (rcpt.forward_path, rcpt.notify);
+            match (&mut transaction.reserved, reserved.ok().flatten()) {
+                (Some(all), Some(more)) => all.join(more),
+                (none, more) => *none = more,
+            }
             transaction.recipients.push(Recipient { forward_path, addressed, standing, notify, original });
             answer::recipient()
         }
         (verdict, _) => {
             // Policy accepts nobody who is unknown; should it ever, nothing is accepted that goes nowhere.
-            let verdict = verdict.err().unwrap_or(Verdict::Defer(policy::Reason::PolicyUnavailable));
+            let verdict = verdict.err().unwrap_or(Verdict::Defer(Reason::PolicyUnavailable));
+            if let (Verdict::Defer(Reason::RateLimit), Some(account)) = (&verdict, account_of(session, &transaction)) {
+                abuse::recipients_refused(&session.services, account, weight);
+            }
             let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(crate::store::Error::NotFound));
             session.log_refusal("RCPT", &reply, &transaction.sender.reverse_path, Some(&rcpt.forward_path));
             reply
         }
     };
     (State::InTransaction(transaction), reply)
+}
+
+/// The account that sends, and what it may send.
+fn account_of(session: &Session, transaction: &Transaction) -> Option<(AccountId, OfAccount)> {
+    let Origin::Authenticated { account, .. } = transaction.sender.origin else { return None };
+    match session.counted(&transaction.directory, Some(account)) {
+        Counted::Account(account, limits) => Some((account, limits)),
+        Counted::Client(_) | Counted::Nobody => None,
+    }
+}
+
+/// Counts a recipient against what the account may send in a day, until the message is accepted or given up; `None` if it
+/// is one too many, or if nobody counts.
+async fn reserve(
+    session: &Session,
+    transaction: &Transaction,
+    weight: u32,
+) -> Result<Option<Reserved>, crate::store::Error> {
+    let Some(account) = account_of(session, transaction) else { return Ok(None) };
+    let services = &session.services;
+    services.rates.recipients(&services.store, account, weight, services.clock.now()).await
 }
 
 /// Where a bounce to an address that this server has made belongs; `None` for every other address. Such an address takes

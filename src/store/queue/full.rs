@@ -77,6 +77,7 @@ impl Store {
             dropped: vec![blob],
             guard: Some((key::queue_item(id), record::encode_queue_item(&item))),
             unchanged: Vec::new(),
+            at_least: Vec::new(),
             finish: None,
             rules: Counting::default(),
             reverse_path: item.reverse_path.clone(),

@@ -83,15 +83,29 @@ impl Store {
                 ids.extend(key::parse_queue_index(key).filter(|id| !skip(*id)));
                 ids.len() < limit
             })?;
-            ids.into_iter().map(|id| reader.queue_item(id)).collect()
+            Ok(reader.readable(ids))
         })
         .await
     }
 
-    /// When the first item of a lane is due.
-    pub async fn queue_next(&self, host: &str, lane: Lane, from: Timestamp) -> Result<Option<Timestamp>, Error> {
+    /// When the first item of a lane is due, but for those that `skip` names.
+    pub async fn queue_next(
+        &self,
+        host: &str,
+        lane: Lane,
+        from: Timestamp,
+        skip: impl Fn(QueueId) -> bool + Send + 'static,
+    ) -> Result<Option<Timestamp>, Error> {
         let range = key::queue_lane(host, lane, from, Timestamp::from_millis(i64::MAX));
-        self.read(move |reader| Ok(reader.first_place(&range)?.map(|place| place.due))).await
+        self.read(move |reader| {
+            let mut first = None;
+            reader.snapshot.range(Keyspace::Queue, &range.0, &range.1, &mut |key, _| {
+                first = key::parse_queue_place(key).filter(|place| !skip(place.id)).map(|place| place.due);
+                first.is_none()
+            })?;
+            Ok(first)
+        })
+        .await
     }
 
     /// Destinations in order of their names, from the one after `after`, and when each is to be tried. Those of which
@@ -145,8 +159,19 @@ impl Reader<'_> {
             }
             !has_more
         })?;
-        let items = ids.into_iter().map(|id| self.queue_item(id)).collect::<Result<_, _>>()?;
-        Ok(QueuePage { items, next: Some(last).filter(|_| has_more) })
+        Ok(QueuePage { items: self.readable(ids), next: Some(last).filter(|_| has_more) })
+    }
+
+    /// The items, but for those that cannot be read: what is damaged stops nothing else, and `check` names it.
+    fn readable(&self, ids: Vec<QueueId>) -> Vec<QueueItem> {
+        let read = |id| match self.queue_item(id) {
+            Ok(item) => Some(item),
+            Err(error) => {
+                tracing::error!(%id, %error, "an item of the queue cannot be read");
+                None
+            }
+        };
+        ids.into_iter().filter_map(read).collect()
     }
 
     fn queue_item(&self, id: QueueId) -> Result<QueueItem, Error> {

@@ -130,7 +130,9 @@ impl Store {
                 Ok((writes, changed))
             })
             .await?;
-        self.inner.news.queue.want(&changed);
+        if !matches!(change, QueueChange::Hold(_)) {
+            self.inner.news.queue.want(&changed);
+        }
         self.inner.news.queue.tell(&changed);
         Ok(changed.len())
     }

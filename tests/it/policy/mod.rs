@@ -28,6 +28,7 @@ mod nested_groups;
 mod ownership;
 mod passing_time;
 mod person;
+mod rates;
 mod relays;
 mod replies;
 mod row;

@@ -29,3 +29,5 @@ pub const ANSWER_UNCLEAR: &str = "550 5.6.0 Nothing decided: the first line must
 pub const CONSENT_UNCLEAR: &str = "550 5.6.0 Nothing confirmed: the first line must say confirm";
 pub const ALREADY_DECIDED: &str = "550 5.7.1 Nothing changed: this has been decided already";
 pub const RULE_REJECT: &str = "550 5.7.1 Message refused by policy";
+pub const RATE: &str = "450 4.7.1 Rate limit exceeded, try again later";
+pub const TOO_MANY_RECIPIENTS: &str = "452 4.5.3 Too many recipients";

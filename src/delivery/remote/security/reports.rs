@@ -19,6 +19,7 @@ use crate::mail::{Address, Domain, Timestamp};
 use crate::net::dns::DnsError;
 use crate::proto::message::compose::{TlsReport, tls_report};
 use crate::proto::tls_report::{DAY, Place, Report, places, record_name};
+use crate::routing::{self, Resolution};
 use crate::store::{Error, StateKey, short_hash};
 
 /// How reports are made.
@@ -122,6 +123,11 @@ impl Inquiry {
         to: &Address,
         (report, file_name, packed): (&Report<'_>, &str, &[u8]),
     ) -> Result<(), Error> {
+        // Whoever runs a domain elsewhere does not choose who gets mail here, past every permission.
+        if !matches!(routing::look_up(directory, to), Resolution::Foreign(_)) {
+            tracing::info!(%to, "report on TLS not sent: the address is hosted here");
+            return Ok(());
+        }
         accept::send(desk, directory, to, |stamp| {
             let (domain, id) = (report.domain, report.id);
             tls_report(&TlsReport { stamp: *stamp, to, domain, id, file_name, report: packed })

@@ -1,9 +1,10 @@
 //! The messages that this server makes: auto replies, delivery status notifications, notices for approvers, requests to
-//! confirm forwards, monitor reports, reports on TLS. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
+//! confirm forwards, monitor reports, reports on TLS, alerts. Each is complete (RFC 5322, MIME), with CRLF, and 7-bit but for addresses beyond ASCII (RFC 6532) and
 //! attached originals.
 //!
 //! No value can end its line: control characters are dropped where a field or text is written, whatever came in.
 
+mod alert;
 mod approval;
 mod auto_reply;
 mod confirmation;
@@ -25,6 +26,7 @@ use super::header::fields;
 use crate::mail::{Address, Domain, Timestamp};
 use field::Header;
 
+pub use alert::alert;
 pub use approval::{Approval, Cause, approval_notice};
 pub use auto_reply::{AutoReply, auto_reply};
 pub use confirmation::{Confirmation, confirmation_request};

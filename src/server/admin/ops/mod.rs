@@ -24,6 +24,7 @@ mod permit;
 mod published;
 mod queue;
 mod rule;
+mod sending;
 mod settings;
 mod status;
 mod trace;

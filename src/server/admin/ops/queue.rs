@@ -182,7 +182,7 @@ impl Admin {
                 blob: item.blob,
                 items: vec![(item.id, Fate::Ends)],
                 tell: sent::reports(directory, &attempted),
-                event: Some(sent::event(now, &attempted)),
+                event: sent::event(now, &attempted),
             };
             for row in desk.store.queue_settle(settlement).await? {
                 // What cannot be made now is made by the next round.

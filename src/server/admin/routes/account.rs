@@ -116,6 +116,22 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("PUT", "/accounts/{address}/quota", "Limit an account's mail", Touches::ACCOUNT, set::<Quota>())
             .takes::<Quota>()
             .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
+            "/accounts/{address}/send-limits",
+            "Limit what an account sends; what is not named is as the server says",
+            Touches::ACCOUNT,
+            set::<SendLimits>(),
+        )
+        .takes::<SendLimits>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "DELETE",
+            "/accounts/{address}/suspension",
+            "Let an account send again whose sending the server has stopped",
+            Touches::ACCOUNT,
+            delete(release_sending),
+        ),
         Route::new("PUT", FORWARD, "Set the owner's forward", Touches::OWN_SETTINGS, set::<ForwardSpec>())
             .takes::<ForwardSpec>()
             .shows::<AccountSpec>(),
@@ -254,6 +270,18 @@ struct Quota {
 part!(Quota, "account.quota", |self, shape| {
     shape.quota = self.quota.unwrap_or(shape.quota);
     shape.max_message = self.max_message.unwrap_or(shape.max_message);
+});
+
+/// What an account may send, 0 for no limit.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SendLimits {
+    messages_per_minute: Option<u32>,
+    recipients_per_day: Option<u32>,
+}
+part!(SendLimits, "account.send-limits", |self, shape| {
+    shape.messages_per_minute = self.messages_per_minute;
+    shape.recipients_per_day = self.recipients_per_day;
 });
 
 part!(ForwardSpec, SET_FORWARD, |self, shape| shape.forward = Some(self), clear forward);
@@ -418,6 +446,15 @@ async fn unlock(
     AddressInPath(address): AddressInPath,
 ) -> Answer<StatusCode> {
     admin.unlock(actor, address).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn release_sending(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    AddressInPath(address): AddressInPath,
+) -> Answer<StatusCode> {
+    admin.release_sending(actor, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

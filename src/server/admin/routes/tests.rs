@@ -47,6 +47,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         clock,
         tls: None,
         limits: SessionLimits::default(),
+        rates: crate::server::Rates::new(crate::server::RateLimits::default()),
         turns: crate::accept::Turns::default(),
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },

@@ -68,6 +68,12 @@ pub struct AccountSpec {
     /// Rights of others on this account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantSpec>,
+    /// Messages that it may send within a minute, 0 for no limit; without it the server's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_per_minute: Option<u32>,
+    /// Recipients to whom it may send within a day, 0 for no limit; without it the server's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients_per_day: Option<u32>,
     /// For a new account in a file, for tests and demonstrations. Never shown, and ignored once the account exists.
     #[serde(default, skip_serializing)]
     pub password: Option<String>,
@@ -237,6 +243,8 @@ impl AccountSpec {
             admin_reply: None,
             blocked: Vec::new(),
             grants: Vec::new(),
+            messages_per_minute: None,
+            recipients_per_day: None,
             password: None,
         }
     }
@@ -264,6 +272,10 @@ impl AccountSpec {
             admin_reply: self.admin_reply.as_ref().map(|r| r.resolve("admin_reply", &mut resolver)),
             blocked: self.resolve_blocked(&mut resolver),
             grants: resolver.grants(&self.grants),
+            messages_per_minute: self.messages_per_minute,
+            recipients_per_day: self.recipients_per_day,
+            // Not for a shape to say: a file that is applied every night must not lift it.
+            suspended: old.settings().suspended,
         };
         let account = address.map(|address| {
             let (kind, state) = (self.kind, self.state);
@@ -303,6 +315,8 @@ impl AccountSpec {
             admin_reply: settings.admin_reply.as_ref().map(|r| AutoReplySpec::describe(r, directory)),
             blocked: settings.blocked.iter().filter_map(blocked).collect(),
             grants: grant_texts(directory, &settings.grants),
+            messages_per_minute: settings.messages_per_minute,
+            recipients_per_day: settings.recipients_per_day,
             password: None,
         }
     }

@@ -1,9 +1,10 @@
 //! What a change makes of an object: its shape before and after, for people and for the audit log.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::super::view::SuspensionView;
 use super::{AccountSpec, AliasSpec, DepartmentSpec, DomainSpec, GroupSpec, OrganisationSpec, RelaySpec, RuleSpec};
 use crate::directory::{Directory, Rule};
 use crate::mail::{AccountId, Address, AliasId, DepartmentId, DomainId, GroupId, OrganisationId, RelayId, RuleId};
@@ -24,6 +25,8 @@ pub enum Object {
     Account(AccountId),
     /// The password of an account, which no shape shows.
     Password(AccountId),
+    /// Whether the server has stopped the sending of an account, which no shape shows.
+    Suspension(AccountId),
     /// An alias.
     Alias(AliasId),
     /// A group.
@@ -80,6 +83,13 @@ impl Object {
                 let after = Value::from("changed");
                 Difference { kind: self.kind().to_owned(), id: self.number(), name, before: Value::Null, after }
             }
+            Self::Suspension(id) => {
+                let name = after.account(id).map(|a| a.address.to_string()).unwrap_or_default();
+                let suspension = |d: &Directory| d.account(id).and_then(|a| a.settings().suspended);
+                let value = |d| suspension(d).map(SuspensionView::from).map_or(Value::Null, |v| json!(v));
+                let [before, after] = both.map(value);
+                Difference { kind: self.kind().to_owned(), id: self.number(), name, before, after }
+            }
             Self::Alias(id) => {
                 let alias = |d: &Directory| d.alias(id).and_then(|found| AliasSpec::describe(found, d));
                 self.between(both.map(alias), |s| &s.address)
@@ -106,7 +116,7 @@ impl Object {
             Self::Organisation(id) => directory.organisation(id).map(|o| o.id),
             Self::Domain(id) | Self::Keys(id) => directory.domain_by_id(id).map(|d| d.organisation),
             Self::Department(id) => directory.department(id).map(|d| d.organisation),
-            Self::Account(id) | Self::Password(id) => directory.account_organisation(id),
+            Self::Account(id) | Self::Password(id) | Self::Suspension(id) => directory.account_organisation(id),
             Self::Alias(id) => directory.alias(id).and_then(|a| of(&a.address)),
             Self::Group(id) => directory.group_organisation(id),
             Self::Rule(id) => directory.rule(id).map(|r: &std::sync::Arc<Rule>| r.organisation),
@@ -122,6 +132,7 @@ impl Object {
             Self::Department(_) => "department",
             Self::Account(_) => "account",
             Self::Password(_) => "password",
+            Self::Suspension(_) => "suspension",
             Self::Alias(_) => "alias",
             Self::Group(_) => "group",
             Self::Rule(_) => "rule",
@@ -134,7 +145,7 @@ impl Object {
             Self::Organisation(id) => id.number(),
             Self::Domain(id) | Self::Keys(id) => id.number(),
             Self::Department(id) => id.number(),
-            Self::Account(id) | Self::Password(id) => id.number(),
+            Self::Account(id) | Self::Password(id) | Self::Suspension(id) => id.number(),
             Self::Alias(id) => id.number(),
             Self::Group(id) => id.number(),
             Self::Rule(id) => id.number(),
