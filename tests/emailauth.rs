@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 #[path = "it/dns.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
 mod dns;
 #[path = "it/signer.rs"]
 mod signer;

@@ -133,11 +133,11 @@ pub fn transport_policy(octets: &[u8]) {
     if let Some(parts) = dane::Certificate::parse(octets) {
         assert!(dane::sequence_content(parts.public_key).is_some() && dane::sequence_content(parts.issuer).is_some());
     }
-    if let [usage, selector, matching, data @ ..] = octets {
-        if let Some(record) = dane::Tlsa::new(usage % 5, selector % 3, matching % 4, data.to_vec()) {
-            assert!(record.to_string().len() < 200);
-            record.matches(data);
-        }
+    if let [usage, selector, matching, data @ ..] = octets
+        && let Some(record) = dane::Tlsa::new(usage % 5, selector % 3, matching % 4, data.to_vec())
+    {
+        assert!(record.to_string().len() < 200);
+        record.matches(data);
     }
 }
 

@@ -133,7 +133,7 @@ pub fn salted(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
 fn server_parameters(message: &str, nonce: &str) -> Option<(Vec<u8>, u32)> {
     let mut attributes = message.split(',');
     let theirs = attributes.next()?.strip_prefix("r=")?;
-    if message.len() > 2_048 || !theirs.strip_prefix(nonce).is_some_and(|rest| !rest.is_empty()) {
+    if message.len() > 2_048 || theirs.strip_prefix(nonce).is_none_or(str::is_empty) {
         return None;
     }
     let salt = STANDARD.decode(attributes.next()?.strip_prefix("s=")?).ok()?;

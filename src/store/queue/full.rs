@@ -92,7 +92,7 @@ impl Store {
                 when_full: WhenFull::Refuse,
             },
         };
-        let delivered = self.commit_posting(posting, deletes(&item).into()).await?;
+        let delivered = self.commit_posting(posting, deletes(&item)).await?;
         Ok(delivered.placed.first().copied())
     }
 }

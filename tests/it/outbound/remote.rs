@@ -41,12 +41,6 @@ impl Remote {
         Self::listen(TcpListener::bind("127.0.0.2:0").expect("a port"))
     }
 
-    /// On the same port of another address; `None` if somebody else has it.
-    pub fn beside(&self, address: &str) -> Option<Self> {
-        let listener = TcpListener::bind((address, self.address.port())).ok()?;
-        Some(Self::listen(listener))
-    }
-
     fn listen(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("an address");
         let remote = Self { address, state: Arc::default() };
