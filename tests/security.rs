@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 #[path = "security/certificates.rs"]
+#[allow(dead_code, reason = "shared with the behaviour tests, which need other parts of it")]
 mod certificates;
 #[path = "security/dane.rs"]
 mod dane;

@@ -121,6 +121,21 @@ impl Imap {
         answer
     }
 
+    /// The messages in a folder that contain `text`, as they are; none if there is no such folder.
+    pub fn messages(&mut self, folder: &str, text: &str) -> Vec<String> {
+        if !self.command(&format!("SELECT \"{folder}\"")).is_ok() {
+            return Vec::new();
+        }
+        let lines = self.ok(&format!("UID SEARCH TEXT \"{text}\"")).lines();
+        let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap_or_default().to_owned();
+        let whole = |uid: &str| {
+            let answer = self.ok(&format!("UID FETCH {uid} (BODY.PEEK[])"));
+            let body = answer.untagged.iter().find_map(|r| nstring_after(r, b"BODY["));
+            String::from_utf8_lossy(&body.expect("a body")).into_owned()
+        };
+        found.split_whitespace().map(whole).collect()
+    }
+
     /// APPEND with a non-synchronizing literal.
     pub fn append(&mut self, mailbox: &str, options: &str, message: &[u8]) -> Answer {
         let tag = self.next_tag();

@@ -191,18 +191,7 @@ impl Inside {
 
     /// The messages in a folder that contain `text`, as they are.
     pub fn messages(&self, user: &str, folder: &str, text: &str) -> Vec<String> {
-        let mut imap = self.imap(user);
-        if !imap.command(&format!("SELECT \"{folder}\"")).is_ok() {
-            return Vec::new();
-        }
-        let lines = imap.ok(&format!("UID SEARCH TEXT \"{text}\"")).lines();
-        let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap_or_default().to_owned();
-        let whole = |uid: &str| {
-            let answer = imap.ok(&format!("UID FETCH {uid} (BODY.PEEK[])"));
-            let body = answer.untagged.iter().find_map(|r| super::imap::nstring_after(r, b"BODY["));
-            String::from_utf8_lossy(&body.expect("a body")).into_owned()
-        };
-        found.split_whitespace().map(whole).collect()
+        self.imap(user).messages(folder, text)
     }
 }
 

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+#[path = "../security/certificates.rs"]
+#[allow(dead_code, reason = "shared with tests/security.rs, which needs more of it")]
+mod certificates;
 mod clients;
 mod corpus;
 mod crash;

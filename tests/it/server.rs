@@ -27,6 +27,9 @@ const LISTENERS: &[(&str, &str)] = &[
     ("admin", "none"),
 ];
 
+/// A port of the system's choosing.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 pub struct Server {
     dir: TempDir,
     child: Option<Child>,
@@ -48,22 +51,27 @@ impl Server {
     /// Configuration and certificate, nothing running. `extra` is TOML that stands before the listeners; without a word of
     /// other hosts in it, what is for them waits in the queue.
     pub fn prepared(extra: &str) -> Self {
-        Self::written(extra, "")
+        Self::written("mail.example.test", extra, ANYWHERE, "")
+    }
+
+    /// The same for a server of that name which takes mail at `smtp`, so that several can be hosts of one network.
+    pub fn prepared_as(hostname: &str, smtp: SocketAddr, extra: &str) -> Self {
+        Self::written(hostname, extra, &smtp.to_string(), "")
     }
 
     /// The same; whoever connects to the smtp listener says in a PROXY header where it comes from.
     pub fn prepared_behind_proxy(extra: &str) -> Self {
-        Self::written(extra, "proxy_protocol = [\"127.0.0.1\"]\n")
+        Self::written("mail.example.test", extra, ANYWHERE, "proxy_protocol = [\"127.0.0.1\"]\n")
     }
 
-    fn written(extra: &str, of_smtp: &str) -> Self {
+    fn written(hostname: &str, extra: &str, smtp: &str, of_smtp: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("posthouse-it-").tempdir().expect("a temporary folder");
-        let key = rcgen::generate_simple_self_signed(vec!["mail.example.test".to_owned(), "localhost".to_owned()])
+        let key = rcgen::generate_simple_self_signed(vec![hostname.to_owned(), "localhost".to_owned()])
             .expect("a certificate");
         fs::write(dir.path().join("cert.pem"), key.cert.pem()).expect("write");
         fs::write(dir.path().join("key.pem"), key.signing_key.serialize_pem()).expect("write");
         let outbound = if extra.contains("[outbound]") { "" } else { "[outbound]\npaused = true\n\n" };
-        let mut config = format!("hostname = \"mail.example.test\"\ndata_dir = \"data\"\n{extra}\n{outbound}");
+        let mut config = format!("hostname = \"{hostname}\"\ndata_dir = \"data\"\n{extra}\n{outbound}");
         if !extra.contains("[limits]") {
             // Tests say in a minute what people say in a day, all from one host.
             config.push_str("[limits]\nclient_connections_per_minute = 0\nclient_messages_per_minute = 0\n");
@@ -75,9 +83,9 @@ impl Server {
             config.push_str("[dkim]\nautomatic = false\n\n");
         }
         for (protocol, tls) in LISTENERS {
-            let more = if *protocol == "smtp" { of_smtp } else { "" };
+            let (bind, more) = if *protocol == "smtp" { (smtp, of_smtp) } else { (ANYWHERE, "") };
             config.push_str(&format!(
-                "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:0\"\ntls = \"{tls}\"\n{more}\n"
+                "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"{bind}\"\ntls = \"{tls}\"\n{more}\n"
             ));
         }
         fs::write(dir.path().join("posthouse.toml"), config).expect("write");

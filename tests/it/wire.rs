@@ -36,6 +36,11 @@ impl Wire {
 
     /// Handshakes now, trusting the certificate in `pem`.
     pub fn start_tls(&mut self, pem: &[u8]) -> io::Result<()> {
+        self.start_tls_with("mail.example.test", pem)
+    }
+
+    /// The same with a host of this name.
+    pub fn start_tls_with(&mut self, host: &'static str, pem: &[u8]) -> io::Result<()> {
         let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(io::Error::other("TLS in TLS"));
         };
@@ -49,7 +54,7 @@ impl Wire {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from("mail.example.test").map_err(io::Error::other)?;
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         tcp.set_read_timeout(Some(self.patience))?;
         let mut stream = StreamOwned::new(connection, tcp);

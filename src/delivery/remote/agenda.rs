@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::schedule::later;
+use super::schedule::{Patience, later};
 use crate::mail::Timestamp;
 use crate::store::Lane;
 
@@ -29,6 +29,8 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Agenda {
     places: Places,
+    /// How long a destination is left alone that could not be reached: the first time, and at most.
+    quiet: (Duration, Duration),
     known: HashMap<Arc<str>, Standing>,
     /// Lanes by when their first item is due.
     by_time: BTreeSet<(Timestamp, Arc<str>, Lane)>,
@@ -62,10 +64,12 @@ enum Wait {
 }
 
 impl Agenda {
-    /// With nobody in it.
-    pub fn new(places: Places) -> Self {
+    /// With nobody in it. A destination is left alone no longer than its items wait between their attempts.
+    pub fn new(places: Places, patience: &Patience) -> Self {
+        let quiet = (QUIET.min(patience.first_pause), LONGEST_QUIET.min(patience.longest_pause));
         Self {
             places,
+            quiet,
             known: HashMap::new(),
             by_time: BTreeSet::new(),
             lines: Default::default(),
@@ -142,7 +146,7 @@ impl Agenda {
         }
         standing.failures = standing.failures.saturating_add(1);
         let factor = 1u32.checked_shl(standing.failures - 1).unwrap_or(u32::MAX);
-        let until = later(now, QUIET.saturating_mul(factor).min(LONGEST_QUIET));
+        let until = later(now, self.quiet.0.saturating_mul(factor).min(self.quiet.1));
         standing.quiet_until = Some(until);
         for lane in [Lane::Ordinary, Lane::Bulk] {
             let at = lane as usize;
@@ -255,7 +259,7 @@ mod tests {
     }
 
     fn agenda(total: usize, per_destination: usize) -> Agenda {
-        Agenda::new(Places { total, per_destination, rate: None })
+        Agenda::new(Places { total, per_destination, rate: None }, &Patience::default())
     }
 
     fn begun(agenda: &mut Agenda, now: i64) -> Vec<String> {
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_kept_each_minute() {
-        let mut agenda = Agenda::new(Places { total: 10, per_destination: 2, rate: Some(5) });
+        let mut agenda = Agenda::new(Places { total: 10, per_destination: 2, rate: Some(5) }, &Patience::default());
         agenda.add("a.test", Lane::Ordinary, at(0));
         agenda.begin(at(0));
         assert_eq!(agenda.allow("a.test", 3, at(0)), Ok(3));

@@ -112,7 +112,7 @@ impl Relay {
         settings: Settings,
         directory: impl Fn() -> Arc<Directory> + Send + Sync + 'static,
     ) -> Self {
-        let agenda = Mutex::new(Agenda::new(settings.places));
+        let agenda = Mutex::new(Agenda::new(settings.places, &settings.patience));
         let inner = Inner {
             desk,
             courier,
