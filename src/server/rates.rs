@@ -242,6 +242,8 @@ fn row(account: AccountId) -> Option<StateKey> {
 
 fn take(table: &Mutex<LruCache<IpAddr, LastMinute>>, client: IpAddr, limit: u32, now: Timestamp) -> bool {
     let mut table = locked(table);
+    // First, so that it is not the oldest and hides those behind it.
+    let is_within = table.get_or_insert_mut(client, LastMinute::default).take(limit, now);
     // Who has been quiet for a minute needs no place.
     while let Some((oldest, mut minute)) = table.pop_lru() {
         if oldest == client || !minute.is_over(now) {
@@ -250,7 +252,6 @@ fn take(table: &Mutex<LruCache<IpAddr, LastMinute>>, client: IpAddr, limit: u32,
             break;
         }
     }
-    let is_within = table.get_or_insert_mut(client, LastMinute::default).take(limit, now);
     if table.len() > MAX_KEPT {
         table.pop_lru();
     }
