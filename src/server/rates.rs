@@ -159,7 +159,8 @@ impl Rates {
         let is_within = today.take(weight, limits.recipients_per_day, now);
         drop(accounts);
         let rates = self.clone();
-        Ok(is_within.then_some(Reserved { rates, account, weight, is_counted: false }))
+        // Made only if it is: what is dropped gives back.
+        Ok(is_within.then(|| Reserved { rates, account, weight, is_counted: false }))
     }
 
     /// Recipients of an account were refused because of the limit.

@@ -492,6 +492,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/accounts/{address}/departments") => json!({ "departments": [] }),
         (_, "/accounts/{address}/scopes") => json!({ "send_scope": "none" }),
         (_, "/accounts/{address}/quota") => json!({ "quota": 1 }),
+        (_, "/accounts/{address}/send-limits") => json!({ "messages_per_minute": 1 }),
         (_, "/accounts/{address}/forward" | "/accounts/{address}/admin-forward") => {
             json!({ "targets": ["carol@corp.test"] })
         }
