@@ -94,6 +94,25 @@ fn settlement(item: &QueueItem, fate: Fate) -> Settlement {
 }
 
 #[tokio::test]
+async fn the_outcome_of_what_was_removed_meanwhile_is_written_to_the_trace_alone() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let mut delivery = traced(&store, b"content", vec![]).await;
+        delivery.queue = vec![copy_for("a@one.test"), copy_for("b@one.test")];
+        let queued = store.deliver(delivery).await.unwrap().queued;
+        let (first, second) = (store.queue_item(queued[0]).await.unwrap(), store.queue_item(queued[1]).await.unwrap());
+        let told = |item: &QueueItem| Settlement { tell: vec![b"report".to_vec()], ..settlement(item, Fate::Ends) };
+
+        store.queue_settle(settlement(&first, Fate::Ends)).await.unwrap();
+        assert_eq!(store.queue_settle(told(&first)).await, Ok(vec![]), "the message is still there");
+        store.queue_settle(settlement(&second, Fate::Ends)).await.unwrap();
+        assert_eq!(store.queue_settle(told(&second)).await, Ok(vec![]), "the message is gone");
+        assert_eq!(store.follow_ups(None, 10).await, Ok(vec![]));
+        assert_eq!(store.check().unwrap().findings, []);
+    }
+}
+
+#[tokio::test]
 async fn a_lane_gives_what_is_due_and_tells_of_what_comes() {
     for bench in Bench::all() {
         let clock = Arc::new(Moving::default());

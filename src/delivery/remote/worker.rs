@@ -5,7 +5,7 @@
 //! cannot be written stays claimed until the process ends: it may have been delivered, and a second copy is for the
 //! next start, when nothing else can be known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,7 +72,7 @@ struct Claims {
     /// Held from looking for items to claiming them.
     turn: tokio::sync::Mutex<()>,
     /// Those that are claimed, and when they were due.
-    claimed: Arc<Mutex<HashMap<QueueId, Timestamp>>>,
+    claimed: Mutex<HashMap<QueueId, Timestamp>>,
     floors: Mutex<Floors>,
 }
 
@@ -532,10 +532,12 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Claims {
-    /// Tells of an item whether it is claimed.
+    /// Tells of an item whether it is claimed now, which is before the store is read: what is settled and let go of
+    /// after a snapshot was taken is in that as it was, and would be sent again.
     fn is_claimed(&self) -> impl Fn(QueueId) -> bool + Send + 'static {
-        let claimed = self.claimed.clone();
-        move |id| claimed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let claimed: HashSet<QueueId> = claimed.keys().copied().collect();
+        move |id| claimed.contains(&id)
     }
 
     fn take(&self, items: &[QueueItem]) {

@@ -50,7 +50,8 @@ pub enum QueueChange {
 
 impl Store {
     /// Writes down what came of an attempt, in one commit: the items, the trace, and what is still to be told, of which
-    /// it gives the rows. An item that has been removed meanwhile stays removed, a held one held. Durable.
+    /// it gives the rows. An item that has been removed meanwhile stays removed, a held one held; if all have been,
+    /// nothing is left to be told of. Durable.
     pub async fn queue_settle(&self, settlement: Settlement) -> Result<Vec<FollowUp>, Error> {
         let Settlement { transaction, blob, items, tell, event } = settlement;
         if items.len() > MOST || tell.iter().any(|data| data.len() > follow_up::MAX_DATA) {
@@ -63,22 +64,28 @@ impl Store {
         };
         let rows: Vec<FollowUp> = tell.into_iter().map(row).collect();
         let more = u32::try_from(rows.len()).map_err(|_| Error::Limit)?;
-        let mut writes: Vec<Write> = rows.iter().map(follow_up::put).collect();
-        if let Some(event) = event {
-            let place = key::trace_event(transaction, self.inner.blob_ids.next(now));
-            writes.extend(trace::writes(place, transaction, event, &[])?);
-        }
+        let event = match event {
+            Some(event) => {
+                let place = key::trace_event(transaction, self.inner.blob_ids.next(now));
+                trace::writes(place, transaction, event, &[])?
+            }
+            None => Vec::new(),
+        };
+        let told = rows.clone();
         let mut reads = vec![key::reference(blob)];
         reads.extend(items.iter().map(|(id, _)| key::queue_item(*id)));
         let again = self
-            .transact(reads, writes, Durability::Synced, move |values| {
+            .transact(reads, event, Durability::Synced, move |values| {
                 let (Some(count), stored) = (values.first(), values.get(1..).unwrap_or_default()) else {
                     return Err(Error::Corrupt);
                 };
+                if stored.iter().all(Option::is_none) {
+                    return Ok((vec![], None));
+                }
                 let mut references = References::default();
                 references.read(blob, count).map_err(|_| Error::Corrupt)?;
                 references.add(blob, more)?;
-                let (mut writes, mut again) = (Vec::new(), Vec::new());
+                let (mut writes, mut again): (Vec<Write>, _) = (told.iter().map(follow_up::put).collect(), Vec::new());
                 for ((id, fate), value) in items.iter().zip(stored) {
                     let Some(value) = value else { continue };
                     let old = record::decode_queue_item(*id, value)?;
@@ -101,9 +108,10 @@ impl Store {
                     }
                 }
                 writes.extend(references.writes(now));
-                Ok((writes, again))
+                Ok((writes, Some(again)))
             })
             .await?;
+        let Some(again) = again else { return Ok(vec![]) };
         self.inner.news.queue.tell(&again);
         Ok(rows)
     }

@@ -1,5 +1,8 @@
 //! From submission over the queue to another host, and back as a report.
 
+use std::collections::BTreeSet;
+
+use posthouse::store::QueueChange;
 use serde_json::{Value, json};
 
 use super::eventually;
@@ -46,6 +49,30 @@ fn mail_to_another_host_gets_there_and_its_trace_says_so() {
     assert!(heard[0].content.contains("body of one"));
     assert!(heard[0].content.starts_with("Received: "), "no Return-Path (RFC 5321 §4.4): {}", heard[0].content);
     eventually("the queue is empty", || inside.queue().is_empty());
+}
+
+#[test]
+fn what_is_asked_for_again_and_again_is_sent_once() {
+    let (inside, remote) = world();
+    inside.deliver_to(remote.address.port());
+    let ask = || {
+        let ids = inside.queue().into_iter().map(|item| item.id).collect();
+        inside.run(inside.services.store.queue_change(ids, QueueChange::Retry)).expect("a change");
+    };
+    let mut smtp = inside.login("alice@corp.test");
+    for number in 0..400 {
+        let text = format!("From: alice@corp.test\r\nSubject: number {number}\r\n\r\nbody\r\n");
+        assert_eq!(smtp.send("alice@corp.test", &["pam@partner.test"], text.as_bytes()).code, 250);
+        ask();
+    }
+    eventually("the queue is empty", || {
+        ask();
+        inside.queue().is_empty()
+    });
+    let heard = remote.heard();
+    let subject = |content: &str| Some(content.split_once("Subject: ")?.1.lines().next()?.to_owned());
+    let subjects: BTreeSet<_> = heard.iter().filter_map(|heard| subject(&heard.content)).collect();
+    assert_eq!((heard.len(), subjects.len()), (400, 400));
 }
 
 #[test]
