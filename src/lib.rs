@@ -21,6 +21,8 @@ pub mod store;
 
 pub mod emailauth;
 
+pub mod hooks;
+
 pub mod login;
 
 pub mod accept;

@@ -18,12 +18,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("net", &["mail"]),
     ("store", &["mail", "directory"]),
     ("emailauth", &["mail", "proto", "net"]),
+    ("hooks", &["mail", "proto", "directory", "policy", "net", "store"]),
     ("login", &["mail", "proto", "directory", "policy", "store"]),
-    ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login"]),
-    ("delivery", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
-    ("server", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "login", "accept"]),
+    ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login"]),
+    (
+        "delivery",
+        &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login", "accept"],
+    ),
+    (
+        "server",
+        &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login", "accept"],
+    ),
     // What it offers to clients is in the words of the records that say so.
-    ("config", &["mail", "policy", "net", "store", "server", "delivery"]),
+    ("config", &["mail", "policy", "net", "store", "hooks", "server", "delivery"]),
     ("telemetry", &["mail", "config"]),
     (
         "app",
@@ -34,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "store",
             "emailauth",
+            "hooks",
             "login",
             "accept",
             "delivery",
@@ -42,7 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("cli", &["mail", "directory", "net", "store", "server", "config", "telemetry", "app"]),
+    ("cli", &["mail", "directory", "net", "store", "hooks", "server", "config", "telemetry", "app"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];
