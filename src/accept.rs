@@ -28,10 +28,11 @@ pub use fulfil::{give_up, one as follow_up};
 pub use generate::send;
 pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
 use judge::Source;
-pub use letter::{Letter, Origin, Recipient, Wishes, evidence};
+pub use letter::{Hooked, Letter, Origin, Recipient, Wishes, evidence};
 use signing::Leaving;
 
 use crate::directory::Directory;
+use crate::hooks::Content;
 use crate::mail::{BlobId, ReversePath, Timestamp};
 use crate::policy::{Reason, Verdict};
 use crate::proto::message::{Front, Part, Scanner, Summary};
@@ -87,6 +88,14 @@ impl Incoming {
     /// Where the parts of the message are.
     fn structure(&self) -> Part {
         self.scanner.structure()
+    }
+
+    /// The message as hooks see it.
+    pub fn content(&self) -> Content<'_> {
+        let header = self.scanner.header().to_vec();
+        // The empty line, if there is one, is not the body's.
+        let body = u64::try_from(header.len()).unwrap_or(u64::MAX).saturating_add(EMPTY_LINE).min(self.size());
+        Content::new(header, &self.staging, body)
     }
 
     /// Octets `from..to` of the content so far are appended to `out`.
@@ -189,6 +198,9 @@ pub async fn accept(
     }
     Ok(accepted)
 }
+
+/// CRLF.
+const EMPTY_LINE: u64 = 2;
 
 /// A form of a message as the store has it.
 fn form(Front { prefix, omitted }: Front, summary: &Summary) -> Form {

@@ -185,6 +185,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         rates: Rates::new(config.rates.clone()),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
+        hooks: config.hooks.clone(),
     })
 }
 
@@ -383,6 +384,8 @@ fn background(services: &Arc<Services>) -> JoinSet<()> {
     let store = services.store.clone();
     tasks.spawn(async move { store.sweep_forever(SWEEP_EVERY, SWEEP_GRACE).await });
     tasks.spawn(delivery::fan_out::run(services.store.clone()));
+    let taught = services.clone();
+    tasks.spawn(async move { taught.hooks.teacher.run(&taught.store).await });
     let live = services.clone();
     let audit = |directory: &Directory, held: &Held, decision: &Decision| {
         admin::ops::hold::decided(directory, Actor::Server, held, decision)

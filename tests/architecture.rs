@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login", "accept"],
     ),
     // What it offers to clients is in the words of the records that say so.
-    ("config", &["mail", "policy", "net", "store", "hooks", "server", "delivery"]),
+    ("config", &["mail", "proto", "policy", "net", "store", "hooks", "server", "delivery"]),
     ("telemetry", &["mail", "config"]),
     (
         "app",

@@ -85,7 +85,8 @@ fn approvals(directory: &Directory, held: &HeldPart, until: Timestamp) -> Vec<Er
             None => return Vec::new(),
         },
         Reason::Rule { rule, .. } => Cause::Rule(directory.rule(*rule).map(|r| r.name.clone()).unwrap_or_default()),
-        Reason::Copy { .. } => return Vec::new(),
+        // Nobody but an administrator decides, and finds it in the quarantine.
+        Reason::Hook { .. } | Reason::Copy { .. } => return Vec::new(),
     };
     let reverse_path = held.sender.reverse_path.clone();
     let notice = |approver: &AccountId| {
@@ -154,7 +155,7 @@ pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reaso
         Reason::Group { addressed, .. } => {
             letter.directory.group(*addressed).map(|group| group.address.clone()).into_iter().collect()
         }
-        Reason::Rule { part, .. } => {
+        Reason::Rule { part, .. } | Reason::Hook { part, .. } => {
             let deliveries = part.iter().filter_map(StoredDelivery::delivery);
             each_once(deliveries.filter_map(|delivery| given(letter, expansion, &delivery)))
         }

@@ -1,7 +1,7 @@
 //! From a letter to what one commit writes: expansion, the plan, then forms, mailboxes, queue items, held parts and the
 //! trace (policy semantics §19).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::desk::Desk;
@@ -20,7 +20,7 @@ use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
 use crate::proto::message::{Front, header};
 use crate::routing::rules::{self, Copy, Outcome};
-use crate::routing::{self, Addressed, Expansion, Folder, Local, Plan, Remote, Return, Via};
+use crate::routing::{self, Addressed, Expansion, Folder, Local, Plan, Receiver, Remote, Return, Via};
 use crate::store::{
     self, HoldKind, NewHold, NewQueueItem, Origin, QueueSender, Returns, StateKey, Target, TraceWrite, WhenFull,
 };
@@ -62,7 +62,10 @@ pub async fn assemble(desk: &Desk, letter: &Letter<'_>, source: &Source<'_>) -> 
     let expansion = routing::expand(letter.directory, letter.sender, &addressed);
     let sole = matches!(letter.recipients, [only] if matches!(only.addressed, routing::Addressed::Account { .. }));
     let when_full = if sole { WhenFull::Refuse } else { WhenFull::Queue };
-    let mut parts = assemble_expansion(desk, letter, source, expansion, Step::Arriving).await?;
+    let mut parts = match letter.hooked.quarantine {
+        Some(quarantine) => quarantined(desk, letter, expansion, quarantine).await?,
+        None => assemble_expansion(desk, letter, source, expansion, Step::Arriving).await?,
+    };
     parts.when_full = when_full;
     parts.trace = record::accepted(letter, &parts);
     Ok(parts)
@@ -90,6 +93,41 @@ pub async fn assemble_expansion(
         assembler.moderation().await?;
         assembler.rule_holds().await?;
         assembler.quarantine().await?;
+    }
+    Ok(assembler.parts)
+}
+
+/// The parts of a letter that a hook wants held, whole: one for each organisation whose receivers it is for. What is
+/// for nobody here is the sender's organisation's, or that of the domain it has to do with.
+async fn quarantined(
+    desk: &Desk,
+    letter: &Letter<'_>,
+    expansion: Expansion,
+    (hook, why): (&str, &str),
+) -> Result<Parts, store::Error> {
+    let directory = letter.directory;
+    let senders = || directory.account_organisation(letter.sender.account()?);
+    let domains = || directory.organisation_of(&super::judge::domain_of(letter)?);
+    let other = senders().or_else(domains).or_else(|| Some(directory.organisations().next()?.id));
+    let mut of: BTreeMap<OrganisationId, (Vec<StoredDelivery>, Vec<(GroupId, GroupId)>)> = BTreeMap::new();
+    for delivery in &expansion.deliveries {
+        let organisation = match delivery.to {
+            Receiver::Account(id) => directory.account_organisation(id),
+            Receiver::External(_) => None,
+        };
+        let Some(organisation) = organisation.or(other) else { continue };
+        of.entry(organisation).or_default().0.push(StoredDelivery::of(delivery));
+    }
+    for held in &expansion.held {
+        let Some(organisation) = directory.group_organisation(held.group).or(other) else { continue };
+        of.entry(organisation).or_default().1.push((held.group, held.addressed));
+    }
+    let parts = Parts { when_full: WhenFull::Queue, expansion, ..Parts::default() };
+    let mut assembler = Assembler { desk, letter, forms: HashMap::new(), list_ids: HashMap::new(), parts };
+    assembler.form(Added::default());
+    for (organisation, (part, groups)) in of {
+        let reason = Reason::Hook { hook: hook.to_owned(), why: why.to_owned(), part, groups };
+        assembler.hold(HoldKind::Quarantine, reason, Vec::new(), Some(organisation), None).await?;
     }
     Ok(assembler.parts)
 }

@@ -40,6 +40,9 @@ pub struct HeldPart {
     pub silent: Vec<String>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
+    /// A hook said that it is junk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_junk: bool,
 }
 
 /// Why a part waits.
@@ -69,6 +72,17 @@ pub enum Reason {
         copies: Vec<Copy>,
         /// Further recipients at the release.
         forwards: Vec<Forwarding>,
+    },
+    /// A hook: these receivers get it when it is released, and all rules apply then.
+    Hook {
+        /// Which.
+        hook: String,
+        /// Why.
+        why: String,
+        /// Who gets it.
+        part: Vec<StoredDelivery>,
+        /// Moderated groups that wait behind it, each with the group that was addressed.
+        groups: Vec<(GroupId, GroupId)>,
     },
     /// A monitor's copy that could not be written.
     Copy {
@@ -162,6 +176,7 @@ impl HeldPart {
             named: Some(named),
             silent: letter.recipients.iter().filter(|r| !r.wants_failure()).map(|r| r.address.clone()).collect(),
             is_answerable: letter.sender.is_answerable(),
+            is_junk: letter.hooked.is_junk,
         }
     }
 

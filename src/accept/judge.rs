@@ -1,6 +1,7 @@
 //! Mail rules over a letter: reads content if a rule asks for it, and turns what the rules say into deliveries and facts
 //! for the plan (policy semantics §13).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ impl Source<'_> {
 pub enum Step<'a> {
     /// At the end of data.
     Arriving,
+    /// An administrator lets through what a hook wanted held.
+    Cleared,
     /// Moderators let it into a group.
     Moderated,
     /// An approver lets through what a rule held.
@@ -124,6 +127,10 @@ pub async fn judge(
     let addressed: Vec<Addressed> = letter.recipients.iter().map(|r| r.addressed.clone()).collect();
     let forward_paths: Vec<Address> =
         letter.recipients.iter().filter_map(|r| Address::parse(&r.address).ok()).collect();
+    let seen = match letter.hooked.added {
+        [] => Cow::Borrowed(letter.header),
+        added => Cow::Owned([added, letter.header].concat()),
+    };
     let message = Message {
         sender: letter.sender,
         header_from: &letter.from.addresses,
@@ -131,14 +138,14 @@ pub async fn judge(
         forward_paths: &forward_paths,
         awaits_moderators: !expansion.held.is_empty(),
         size: letter.size,
-        header: letter.header,
+        header: &seen,
         // Rules come and go by the time of acceptance, of which the message's id tells at a release.
         now: match step {
             Step::Arriving => letter.now,
-            Step::Moderated | Step::Released { .. } => letter.id.timestamp(),
+            Step::Cleared | Step::Moderated | Step::Released { .. } => letter.id.timestamp(),
         },
         stage: match step {
-            Step::Arriving => Stage::Arriving,
+            Step::Arriving | Step::Cleared => Stage::Arriving,
             Step::Moderated => Stage::Moderated,
             Step::Released { after, is_whole, .. } => Stage::Released { after, is_whole },
         },
@@ -167,7 +174,11 @@ pub async fn judge(
     }
     let facts = Facts {
         delivered_to: assemble::delivered_to(letter.header),
-        junk: with_disowned(outcome.junk(), letter, &expansion.deliveries),
+        junk: if letter.hooked.is_junk {
+            Junk::All
+        } else {
+            with_disowned(outcome.junk(), letter, &expansion.deliveries)
+        },
         ended: outcome.ended(),
         by_rules: None,
     };

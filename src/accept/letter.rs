@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::directory::Directory;
+use crate::hooks::Note;
 use crate::mail::{Address, BlobId, Notify, OrganisationId, Ret, ReversePath, Timestamp};
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
@@ -49,6 +50,21 @@ pub struct Letter<'a> {
     pub origin: &'a Origin,
     /// What the sender asked for.
     pub wishes: Wishes<'a>,
+    /// What hooks made of it.
+    pub hooked: Hooked<'a>,
+}
+
+/// What hooks made of a message, beside its envelope and content.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hooked<'a> {
+    /// The fields that they have put in front of it; the prefix has them too.
+    pub added: &'a [u8],
+    /// It is junk for whoever gets it.
+    pub is_junk: bool,
+    /// It waits for an administrator: because of which hook, and why.
+    pub quarantine: Option<(&'a str, &'a str)>,
+    /// What they have said.
+    pub notes: &'a [Note],
 }
 
 /// What the sender asked for of a message as a whole.

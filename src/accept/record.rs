@@ -7,6 +7,7 @@ use super::assemble::Parts;
 use super::held::subject;
 use super::letter::{Letter, Origin};
 use crate::directory::Directory;
+use crate::hooks::Note;
 use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId, Timestamp};
 use crate::policy::sender::Sender;
 use crate::proto::message::header;
@@ -108,9 +109,16 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
     }
 }
 
-/// The trace of a refusal, at whatever command; `facts` tells where it came from.
-pub fn refused(facts: Value, reverse_path: &ReversePath, recipient: Option<String>, reply: &str) -> TraceWrite {
+/// The trace of a refusal, at whatever command; `facts` tells where it came from, `notes` what hooks have said.
+pub fn refused(
+    facts: Value,
+    reverse_path: &ReversePath,
+    recipient: Option<String>,
+    reply: &str,
+    notes: &[Note],
+) -> TraceWrite {
     let mut record = facts;
+    merge(&mut record, hooked(notes));
     merge(
         &mut record,
         json!({ "result": "refused", "reply": reply, "recipients": recipient.iter().collect::<Vec<_>>() }),
@@ -120,6 +128,19 @@ pub fn refused(facts: Value, reverse_path: &ReversePath, recipient: Option<Strin
         sender: sender(reverse_path),
         message_id: None,
         recipients: recipient.into_iter().collect(),
+    }
+}
+
+/// The trace of a message that was accepted and thrown away, because a hook wanted that.
+pub fn discarded(letter: &Letter<'_>) -> TraceWrite {
+    let mut record = facts(letter);
+    let recipients: Vec<&String> = letter.recipients.iter().map(|r| &r.address).take(MAX_LISTED).collect();
+    merge(&mut record, json!({ "result": "discarded", "recipients": recipients }));
+    TraceWrite {
+        record: encode(&record),
+        sender: sender(&letter.sender.reverse_path),
+        message_id: message_id(letter.header),
+        recipients: letter.recipients.iter().map(|r| r.address.clone()).take(MAX_INDEXED).collect(),
     }
 }
 
@@ -192,7 +213,13 @@ fn facts(letter: &Letter<'_>) -> Value {
         "dmarc": letter.auth.dmarc.result,
     });
     merge(&mut record, serde_json::to_value(letter.origin).unwrap_or_default());
+    merge(&mut record, hooked(letter.hooked.notes));
     record
+}
+
+/// What hooks have said; nothing if none was asked.
+fn hooked(notes: &[Note]) -> Value {
+    if notes.is_empty() { json!({}) } else { json!({ "hooks": notes }) }
 }
 
 /// The Message-ID without its angle brackets, at most 998 octets (RFC 5322 §3.6.4).

@@ -7,7 +7,7 @@ use super::errand::{Dsn, Errand, Failed, Why};
 use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
-use super::letter::{Letter, Recipient, Wishes};
+use super::letter::{Hooked, Letter, Recipient, Wishes};
 use super::signing::{self, Leaving};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
@@ -128,7 +128,9 @@ fn refused_recipients(directory: &Directory, part: &HeldPart) -> Vec<Address> {
     // Older records do not say whose mail it is.
     match &part.reason {
         Reason::Group { addressed, .. } => directory.group(*addressed).map(|g| g.address.clone()).into_iter().collect(),
-        Reason::Rule { .. } => part.recipients.iter().filter_map(|r| Address::parse(r).ok()).collect(),
+        Reason::Rule { .. } | Reason::Hook { .. } => {
+            part.recipients.iter().filter_map(|r| Address::parse(r).ok()).collect()
+        }
         Reason::Copy { .. } => Vec::new(),
     }
 }
@@ -160,6 +162,8 @@ async fn release(
         now: desk.clock.now(),
         origin: &part.origin,
         wishes: Wishes::default(),
+        // What a hook wanted held has been looked at by somebody; what it added is in the prefix.
+        hooked: Hooked { is_junk: part.is_junk && !matches!(part.reason, Reason::Hook { .. }), ..Hooked::default() },
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {
@@ -172,6 +176,13 @@ async fn release(
             let after = Position { priority: *priority, rule: *rule };
             let expansion = Expansion { deliveries, ..Expansion::default() };
             (expansion, Step::Released { after, is_whole: *is_whole, copies, forwards })
+        }
+        Reason::Hook { part, groups, .. } => {
+            let deliveries = part.iter().filter_map(super::held::StoredDelivery::delivery).collect();
+            let held =
+                groups.iter().map(|(group, addressed)| routing::HeldGroup { group: *group, addressed: *addressed });
+            let expansion = Expansion { deliveries, held: held.collect(), ..Expansion::default() };
+            (expansion, Step::Cleared)
         }
         Reason::Copy { .. } => (Expansion::default(), Step::Moderated),
     };

@@ -10,6 +10,7 @@ use super::apply::Apply;
 use super::domain::DomainCommand;
 use super::group::GroupCommand;
 use super::hold::{HoldCommand, QueueCommand};
+use super::hook::HookCommand;
 use super::organisation::{DepartmentCommand, OrganisationCommand, RelayCommand};
 use super::rule::RuleCommand;
 use super::trace::{AuditCommand, Explain, TraceCommand};
@@ -73,6 +74,9 @@ pub enum Command {
     /// What has still to be delivered.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Programs that take part in decisions.
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Messages that wait for a decision.
     #[command(subcommand)]
     Hold(HoldCommand),

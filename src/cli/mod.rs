@@ -12,6 +12,7 @@ mod demo;
 mod domain;
 mod group;
 mod hold;
+mod hook;
 mod input;
 mod organisation;
 mod output;

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Failure};
 use super::command::{Cli, Command};
-use super::{account, alias, apply, demo, domain, group, hold, organisation, rule, status, trace};
+use super::{account, alias, apply, demo, domain, group, hold, hook, organisation, rule, status, trace};
 use crate::config::Config;
 
 /// Carries out one command.
@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Trace(command) => trace::trace(&client, command),
         Command::Explain(question) => trace::explain(&client, question),
         Command::Queue(command) => hold::queue(&client, command),
+        Command::Hook(command) => hook::run(&client, command),
         Command::Hold(command) => hold::hold(&client, command),
         Command::Audit(command) => trace::audit(&client, command),
     }

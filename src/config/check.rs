@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::file::{
     DkimTable, DnsTable, LimitsTable, ListenerTable, MtaSts, PublishTable, StoreTable, TimeoutsTable, TlsTable,
 };
-use super::outbound;
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
+use super::{hooks, outbound};
 use crate::mail::Domain;
 use crate::policy::published::{Service, StsMode};
 use crate::server::{Publish, RateLimits, SessionLimits};
@@ -76,6 +76,18 @@ pub enum Problem {
         /// Why.
         why: String,
     },
+    /// A hook that cannot be.
+    #[error("hook {number}: {key} = {value:?} cannot be; allowed: {allowed}")]
+    Hook {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// Which key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What could have been.
+        allowed: &'static str,
+    },
     /// Not an address that can be written to.
     #[error("outbound.tls_report_contact: {0:?} is not an address")]
     Contact(String),
@@ -129,6 +141,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
         dns: dns(file.dns, folder)?,
         outbound: outbound::check(file.outbound, folder)?,
+        hooks: hooks::check(file.hook, folder)?,
         publish,
         log: Log { format: file.log.format, level: file.log.level },
     })

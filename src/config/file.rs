@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::hooks::HookTable;
 use super::outbound::OutboundTable;
 use super::quantity::{Size, Time};
 use crate::mail::Network;
@@ -38,6 +39,9 @@ pub struct File {
     /// Mail to other hosts.
     #[serde(default)]
     pub outbound: OutboundTable,
+    /// Programs that are asked.
+    #[serde(default)]
+    pub hook: Vec<HookTable>,
     /// What domains publish.
     #[serde(default)]
     pub publish: PublishTable,

@@ -5,6 +5,7 @@
 
 mod check;
 mod file;
+mod hooks;
 mod outbound;
 mod quantity;
 
@@ -16,8 +17,10 @@ pub use quantity::{Size, Time};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hooks::Hooks;
 use crate::mail::{Domain, Network};
 use crate::server::{Publish, RateLimits, SessionLimits};
 
@@ -48,6 +51,8 @@ pub struct Config {
     pub dns: Resolvers,
     /// Mail to other hosts.
     pub outbound: Outbound,
+    /// Programs that are asked about sessions and messages.
+    pub hooks: Arc<Hooks>,
     /// What domains publish.
     pub publish: Publish,
     /// The log.

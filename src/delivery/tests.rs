@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{follow_ups, rounds};
 use crate::accept::release::{self, Verdict};
-use crate::accept::{Desk, Incoming, Letter, Origin, Recipient, Refused, Wishes, accept};
+use crate::accept::{Desk, Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes, accept};
 use crate::directory::Directory;
 use crate::mail::srs::SrsKey;
 use crate::mail::{
@@ -127,6 +127,7 @@ async fn send(
     let id = incoming.id();
     let letter = Letter {
         wishes: Wishes::default(),
+        hooked: Hooked::default(),
         id,
         directory,
         sender,

@@ -1,5 +1,7 @@
 //! What hooks say, whatever they speak.
 
+use std::fmt;
+
 use crate::mail::{Address, EnhancedCode, ReversePath};
 
 /// What a hook says at a stage.
@@ -27,6 +29,18 @@ pub enum Verdict {
     Defer(Said),
     /// Say yes and throw it away.
     Discard,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Continue => f.write_str("continue"),
+            Verdict::Stop => f.write_str("stop"),
+            Verdict::Refuse(said) => write!(f, "refuse {said}"),
+            Verdict::Defer(said) => write!(f, "defer {said}"),
+            Verdict::Discard => f.write_str("discard"),
+        }
+    }
 }
 
 /// A reply in a hook's words, made safe: printable ASCII, bounded, no line of its own.
@@ -115,6 +129,15 @@ impl Said {
     /// The text; empty if none was given.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// As far as it was given.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.code.map(|code| format!("{code} ")).unwrap_or_default();
+        let status = self.status.map(|status| format!("{status} ")).unwrap_or_default();
+        write!(f, "{code}{status}{}", self.text)
     }
 }
 

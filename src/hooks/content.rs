@@ -45,6 +45,37 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// Octets of the whole message: header, empty line, body.
+    pub fn size(&self) -> u64 {
+        self.body_at().saturating_add(self.body_size())
+    }
+
+    /// Octets of the whole message from `at` on, at most `limit`, are appended to `out`; none at its end.
+    pub async fn piece(&self, at: u64, limit: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
+        let (end, body_at) = (at.saturating_add(limit), self.body_at());
+        if at < body_at {
+            let place = |at: u64| usize::try_from(at.min(body_at)).unwrap_or(usize::MAX);
+            let head = self.header.iter().chain(EMPTY_LINE);
+            out.extend(head.skip(place(at)).take(place(end).saturating_sub(place(at))));
+        }
+        if end > body_at {
+            let from = at.max(body_at);
+            self.body(from.saturating_sub(body_at), end.saturating_sub(from), out).await?;
+        }
+        Ok(())
+    }
+
+    /// The start of the whole message, at most `limit` octets, and whether there is more.
+    pub async fn octets(&self, limit: u64) -> Result<(Vec<u8>, bool), store::Error> {
+        let mut out = Vec::new();
+        self.piece(0, limit, &mut out).await?;
+        Ok((out, self.size() > limit))
+    }
+
+    fn body_at(&self) -> u64 {
+        u64::try_from(self.header.len().saturating_add(EMPTY_LINE.len())).unwrap_or(u64::MAX)
+    }
+
     /// Octets of the body from `at` on, at most `limit`, are appended to `out`; none at its end.
     pub async fn body(&self, at: u64, limit: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
         let end = at.saturating_add(limit).min(self.body_size());
@@ -58,3 +89,5 @@ impl<'a> Content<'a> {
         }
     }
 }
+
+const EMPTY_LINE: &[u8] = b"\r\n";

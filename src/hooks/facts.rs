@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::mail::{Address, BlobId};
+use crate::mail::{Address, Timestamp};
 use crate::proto::authres::AuthResults;
 
 /// What is known of a session so far, and of its transaction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
+    /// Now, in milliseconds since 1970.
+    pub time: Timestamp,
     /// Our host name.
     pub hostname: String,
     /// The listener: `relay` or `submission`.
@@ -58,7 +60,7 @@ pub struct Secured {
 pub struct Envelope {
     /// The id of the message; `None` before its data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<BlobId>,
+    pub id: Option<String>,
     /// MAIL FROM without angle brackets; empty if it is null.
     pub reverse_path: String,
     /// The parameters of MAIL that are known, each as `SIZE=100`.

@@ -37,6 +37,6 @@ pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
 pub use phrases::PhraseSet;
 pub use span::Span;
-pub use status::EnhancedCode;
+pub use status::{EnhancedCode, EnhancedCodeError};
 pub use text::{Folded, NamePattern, Phrase};
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

@@ -27,6 +27,30 @@ impl EnhancedCode {
     }
 }
 
+/// Not an enhanced status code (RFC 3463 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an enhanced status code")]
+pub struct EnhancedCodeError;
+
+impl std::str::FromStr for EnhancedCode {
+    type Err = EnhancedCodeError;
+
+    fn from_str(text: &str) -> Result<Self, EnhancedCodeError> {
+        let number = |text: &str| {
+            let is_number = (1..=3).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit());
+            if is_number { text.parse::<u16>().map_err(|_| EnhancedCodeError) } else { Err(EnhancedCodeError) }
+        };
+        let [class, subject, detail] = text.split('.').collect::<Vec<_>>()[..] else { return Err(EnhancedCodeError) };
+        let class = match class {
+            "2" => 2,
+            "4" => 4,
+            "5" => 5,
+            _ => return Err(EnhancedCodeError),
+        };
+        Ok(Self::new(class, number(subject)?, number(detail)?))
+    }
+}
+
 impl fmt::Display for EnhancedCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.class, self.subject, self.detail)

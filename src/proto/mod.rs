@@ -7,5 +7,6 @@ pub mod imap;
 pub mod message;
 pub mod mta_sts;
 pub mod sasl;
+pub mod signature;
 pub mod smtp;
 pub mod tls_report;

@@ -8,6 +8,7 @@ use super::Rates;
 use crate::accept::{Desk, Turns};
 use crate::directory::{Account, Directory, Suspension};
 use crate::emailauth::EmailAuth;
+use crate::hooks::Hooks;
 use crate::login::Authenticator;
 use crate::mail::srs::SrsKey;
 use crate::mail::{AccountId, Clock, Domain};
@@ -42,6 +43,8 @@ pub struct Services {
     pub turns: Turns,
     /// What this server is to the world.
     pub publish: Publish,
+    /// Programs that take part in decisions.
+    pub hooks: Arc<Hooks>,
 }
 
 impl Services {

@@ -98,6 +98,12 @@ impl Store {
         Ok(id)
     }
 
+    /// Records what became of a message of which nothing else is kept. Durable.
+    pub async fn note_end(&self, id: BlobId, trace: TraceWrite) -> Result<(), Error> {
+        let writes = writes(key::trace(id), id, trace, &[])?;
+        self.transact(vec![], writes, Durability::Synced, |_| Ok((vec![], ()))).await
+    }
+
     /// Messages that answer the query and whose record `matches`, newest first. Reads the shortest index that the query
     /// names, or else every trace of its time.
     pub async fn traces<F>(&self, query: TraceQuery, matches: F) -> Result<Vec<TraceRow>, Error>

@@ -15,6 +15,7 @@ mod dns;
 mod fan_out;
 mod fault;
 mod grammar;
+mod hooks;
 mod hostile;
 mod imap;
 mod imap_dialogs;

@@ -12,6 +12,13 @@ pub struct Reply {
     pub lines: Vec<String>,
 }
 
+impl Reply {
+    /// What follows the code, its lines separated by LF.
+    pub fn text(&self) -> String {
+        self.lines.join("\n")
+    }
+}
+
 pub struct Smtp {
     pub wire: Wire,
 }

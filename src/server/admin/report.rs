@@ -178,6 +178,10 @@ pub struct HoldView {
     pub group: Option<String>,
     /// The mail rule that held it.
     pub rule: Option<String>,
+    /// The hook that wanted it held.
+    pub hook: Option<String>,
+    /// Why it did.
+    pub why: Option<String>,
     /// Who may decide beside domain admins.
     pub approvers: Vec<String>,
     /// Who decided.
@@ -210,7 +214,7 @@ pub struct ExplainView {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FoundView {
-    /// `sender`, `lookup`, `group`, `member`, `verdict`, `delivery` or `forward`.
+    /// `sender`, `lookup`, `group`, `member`, `verdict`, `delivery`, `forward` or `hook`.
     pub about: String,
     /// What was found.
     pub text: String,
@@ -229,4 +233,61 @@ pub struct PlannedView {
     pub via: Option<String>,
     /// The accounts that would forward it, in order.
     pub forwarded_by: Vec<String>,
+}
+
+/// A hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookView {
+    /// Its name.
+    pub name: String,
+    /// `milter`, `http`, `rspamd` or `clamd`.
+    pub kind: String,
+    /// Of which sessions it hears: `smtp`, `submission`.
+    pub listeners: Vec<String>,
+    /// When it is asked.
+    pub stages: Vec<String>,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// What happens without one: `defer` or `accept`.
+    pub on_failure: String,
+    /// Questions since the start.
+    pub asked: u64,
+    /// Those without an answer.
+    pub failed: u64,
+    /// How long a question takes.
+    pub mean_microseconds: u64,
+    /// It is left alone for now, because it failed repeatedly.
+    pub suspended: bool,
+}
+
+/// What a hook would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookTestView {
+    /// What would become of the message: `continue`, or `refuse`, `defer` with the reply, or `discard`.
+    pub verdict: String,
+    /// What it said at each stage.
+    pub answers: Vec<HookAnswerView>,
+    /// The fields that it would add.
+    pub added: String,
+    /// It would change the message's own header or body.
+    pub rewritten: bool,
+    /// It says that the message is junk.
+    pub junk: bool,
+    /// Why it wants the message held.
+    pub quarantine: Option<String>,
+}
+
+/// What a hook said at a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookAnswerView {
+    /// Which.
+    pub stage: String,
+    /// In words.
+    pub said: String,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// What it would change.
+    pub changes: Vec<String>,
+    /// How long it took.
+    pub microseconds: u64,
 }

@@ -30,6 +30,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body that may hold a message.
+pub struct LargeBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for LargeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let octets = body_of(request, "application/json", FILE_OCTETS).await?;
+        serde_json::from_slice(&octets).map(LargeBody).map_err(|e| RequestError::Body(described(&e)).into())
+    }
+}
+
 /// What [`Shaped`] reads.
 pub trait Shape: DeserializeOwned {
     /// What the server says of the object besides its shape, `id` and `created` apart.

@@ -8,6 +8,7 @@ use super::context::{Context, User};
 use super::monitored::Recorder;
 use super::selected::{self, Selected};
 use super::status::{Done, Failure, Outcome, Reason};
+use super::training;
 use crate::mail::{MailboxName, Uid, UidSet};
 use crate::proto::imap::response::{self, Code, Condition};
 use crate::proto::imap::{Numbering, SequenceSet};
@@ -34,6 +35,7 @@ pub async fn copy(
     let quota = quota.filter(|quota| *quota > 0);
     let copied = context.services.store.copy(selected.account, selected.mailbox, uids, target, quota).await;
     let copied = copied.map_err(missing_target)?;
+    training::moved(context, selected.account, selected.mailbox, target, targets(&copied)).await;
     approvals::decide(context, user, &to, target, targets(&copied)).await;
     Ok(done(copied))
 }
@@ -55,6 +57,7 @@ pub async fn move_messages(
     }
     let moved = context.services.store.move_messages(selected.account, selected.mailbox, uids, target).await;
     let moved = moved.map_err(missing_target)?;
+    training::moved(context, selected.account, selected.mailbox, target, targets(&moved)).await;
     approvals::decide(context, user, &to, target, targets(&moved)).await;
     if !moved.pairs.is_empty() {
         let code = Code::CopyUid(moved.uid_validity, &moved.pairs);

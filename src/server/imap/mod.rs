@@ -26,6 +26,7 @@ mod select;
 mod selected;
 mod session;
 mod status;
+mod training;
 mod view;
 
 #[cfg(test)]

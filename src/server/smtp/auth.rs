@@ -3,7 +3,7 @@
 use super::refusal::{self, AuthFailure};
 use super::session::{End, Line, Session};
 use super::state::{Greeted, OrderError, State};
-use super::{Role, answer};
+use super::{Role, answer, asking};
 use crate::login::Login;
 use crate::proto::sasl::{self, Answer, Mechanism};
 use crate::proto::smtp::Reply;
@@ -33,10 +33,14 @@ pub(super) async fn auth(
                 mechanism = mechanism.name(),
                 "logged in"
             );
+            greeted.login = Some(login.clone());
+            if let Some(refused) = asking::login(session, &greeted).await {
+                greeted.login = None;
+                return Ok((State::Greeted(greeted), refused));
+            }
             session.owner = Some(SessionOwner::of(&login.account));
             let connected = std::mem::replace(&mut session.connected, Counted::Nobody);
             session.services.rates.log_in(connected);
-            greeted.login = Some(login);
             answer::authenticated()
         }
         Err(failure) => {

@@ -2,19 +2,27 @@
 
 use super::session::Session;
 use super::state::{Greeted, State};
-use super::{answer, gateway};
+use super::{answer, asking, gateway};
 use crate::proto::smtp::Reply;
 
 /// EHLO.
-pub(super) fn ehlo(session: &Session, state: State, client: &str) -> (State, Reply) {
+pub(super) async fn ehlo(session: &mut Session, state: State, client: &str) -> (State, Reply) {
+    let greeted = greeted(session, &state, client, true);
+    if let Some(refused) = asking::hello(session, &greeted).await {
+        return (state.reset(), refused);
+    }
     let offers_xclient = gateway::is_offered(session);
     let reply = answer::ehlo(&session.services, session.port, session.connection.tls(), offers_xclient);
-    (State::Greeted(greeted(session, &state, client, true)), reply)
+    (State::Greeted(greeted), reply)
 }
 
 /// HELO.
-pub(super) fn helo(session: &Session, state: State, client: &str) -> (State, Reply) {
-    (State::Greeted(greeted(session, &state, client, false)), answer::helo(session.services.hostname.as_str()))
+pub(super) async fn helo(session: &mut Session, state: State, client: &str) -> (State, Reply) {
+    let greeted = greeted(session, &state, client, false);
+    if let Some(refused) = asking::hello(session, &greeted).await {
+        return (state.reset(), refused);
+    }
+    (State::Greeted(greeted), answer::helo(session.services.hostname.as_str()))
 }
 
 /// A gateway greets for itself; who its client is, it has said by XCLIENT.

@@ -1,12 +1,14 @@
 //! A message on its way in, and the decision at its end (RFC 5321 §4.1.1.4, policy semantics §19).
 
+use super::asking::{self, Asked};
 use super::session::Session;
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
 use super::{Role, answer, question, refusal};
-use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
+use crate::accept::{Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
 use crate::directory::Directory;
 use crate::emailauth::DkimInput;
+use crate::hooks::Handling;
 use crate::mail::{ForwardPath, ReversePath, Timestamp};
 use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
@@ -104,7 +106,7 @@ pub(super) fn is_flood(octets: u64, limit: u64) -> bool {
 
 /// The end of data: the message is committed, or the reply says why not.
 pub(super) async fn end_of_data(
-    session: &Session,
+    session: &mut Session,
     transaction: &mut Transaction,
     receiving: Receiving,
     defect: Option<Defect>,
@@ -137,8 +139,8 @@ pub(super) async fn end_of_data(
 }
 
 /// A message that can be taken: who sent it is settled, then it is accepted as a whole or refused.
-async fn accept(session: &Session, transaction: &mut Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
-    let services = &session.services;
+async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: Incoming, dkim: DkimInput) -> Reply {
+    let services = session.services.clone();
     let from = header_from(incoming.header());
     let addition = match addition(transaction, &incoming, &from) {
         Ok(addition) => addition,
@@ -150,18 +152,36 @@ async fn accept(session: &Session, transaction: &mut Transaction, incoming: Inco
     if is_stopped(session, transaction) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SendBlocked));
     }
-    let (sender, auth) = settle(session, transaction, dkim, &from, incoming.header()).await;
+    let (mut sender, auth) = settle(session, transaction, dkim, &from, incoming.header()).await;
     let now = services.clock.now();
     let results = results(session, transaction, &sender, &auth, &from);
-    let prefix = trace_of(session, transaction, &incoming, (addition, results.as_deref()), now);
     let origin = origin(session, transaction);
-    let standing = match standing(transaction, &sender) {
+    let mut standing = match standing(transaction, &sender) {
         Ok(standing) => standing,
         Err(verdict) => return refuse(session, transaction, &incoming, verdict),
     };
     if disowned(&transaction.directory, &standing.kept, &auth) == Treatment::Refused {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Dmarc));
     }
+    let server = results.as_deref().unwrap_or_default().as_bytes();
+    let (handling, is_discarded) = match asking::message(session, transaction, &incoming, &auth, server).await {
+        Asked::Handled(handling) => (handling, false),
+        Asked::Discarded => (Handling::default(), true),
+        Asked::Refused(reply) => {
+            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            return reply;
+        }
+    };
+    let is_changed = handling.header.is_some() || handling.body.is_some();
+    let incoming = match asking::rewritten(session, incoming, &handling).await {
+        Ok(incoming) => incoming,
+        Err(error) => return refusal::store(error),
+    };
+    let from = if is_changed { header_from(incoming.header()) } else { from };
+    asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope);
+    let is_discarded = is_discarded || standing.kept.is_empty();
+    let mut prefix = trace_of(session, transaction, &incoming, (addition, results.as_deref()), now);
+    prefix.extend_from_slice(&handling.added);
     let header = incoming.header().to_vec();
     let mut reserved = transaction.reserved.take();
     let counted = reserved.as_mut().and_then(|reserved| reserved.count(now)).into_iter().collect();
@@ -182,7 +202,16 @@ async fn accept(session: &Session, transaction: &mut Transaction, incoming: Inco
             ret: transaction.ret,
             requires_tls: transaction.requires_tls,
         },
+        hooked: Hooked {
+            added: &handling.added,
+            is_junk: handling.is_junk,
+            quarantine: handling.quarantine.as_ref().map(|(hook, why)| (hook.as_str(), why.as_str())),
+            notes: session.hooks.notes(),
+        },
     };
+    if is_discarded {
+        return discard(session, &letter).await;
+    }
     let desk = services.desk();
     let (id, size) = (incoming.id(), incoming.size());
     match crate::accept::accept(&desk, &letter, incoming, &standing.failed, counted).await {
@@ -191,7 +220,7 @@ async fn accept(session: &Session, transaction: &mut Transaction, incoming: Inco
                 reserved.keep();
             }
             if let Some(login) = &transaction.greeted.login {
-                abuse::accepted(services, login.account.id);
+                abuse::accepted(&services, login.account.id);
             }
             tracing::info!(
                 %id,
@@ -220,6 +249,15 @@ async fn accept(session: &Session, transaction: &mut Transaction, incoming: Inco
             session.log_refusal("DATA", &reply, &sender.reverse_path, None);
             reply
         }
+    }
+}
+
+/// Says yes and keeps nothing but the trace, because a hook wants that.
+async fn discard(session: &Session, letter: &Letter<'_>) -> Reply {
+    tracing::info!(id = %letter.id, peer = %session.connection.peer(), "message discarded by a hook");
+    match session.services.store.note_end(letter.id, crate::accept::record::discarded(letter)).await {
+        Ok(()) => answer::accepted(letter.id, false),
+        Err(error) => refusal::store(error),
     }
 }
 

@@ -10,6 +10,7 @@
 //! is not offered. AUTH is offered on submission ports alone.
 
 mod answer;
+mod asking;
 mod auth;
 mod chunks;
 mod data;
@@ -60,6 +61,9 @@ pub enum Role {
 pub async fn serve(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) {
     let session = Session::new(connection, port, services, shutdown);
     let Some(mut session) = session.admitted().await else { return };
+    if let Some(reply) = asking::connect(&mut session).await {
+        return session.turned_away(&reply).await;
+    }
     session.greet();
     while let Some(next) = session.run().await {
         session = next;

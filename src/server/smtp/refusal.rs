@@ -2,6 +2,7 @@
 
 use super::session::End;
 use super::state::OrderError;
+use crate::hooks::{self, Said, Stage};
 use crate::mail::EnhancedCode;
 use crate::policy::{Reason, Verdict};
 use crate::proto::smtp::{CommandError, Reply};
@@ -141,6 +142,40 @@ pub(super) enum AuthFailure {
 pub(super) fn connection(hostname: &str) -> Reply {
     let rate = because(4, Reason::RateLimit);
     Reply::new(421, EnhancedCode::new(4, 7, 1), format!("{hostname} {}", rate.text()))
+}
+
+/// To a command, because a hook says so; `None` if it lets it go on. Who named no code gets that of the stage.
+pub(super) fn hook(stage: Stage, verdict: &hooks::Verdict) -> Option<Reply> {
+    let (class, said) = match verdict {
+        hooks::Verdict::Continue | hooks::Verdict::Stop | hooks::Verdict::Discard => return None,
+        hooks::Verdict::Defer(said) if *said == Said::default() => return Some(because(4, Reason::PolicyUnavailable)),
+        hooks::Verdict::Refuse(said) => (5, said),
+        hooks::Verdict::Defer(said) => (4, said),
+    };
+    let code = match (class, stage) {
+        (5, Stage::Auth) => 535,
+        (5, _) => 550,
+        (_, Stage::Auth) => 454,
+        (_, _) => 451,
+    };
+    // 421 would promise that the connection ends.
+    let code = said.code().filter(|code| *code != 421).unwrap_or(code);
+    let status = said.status().unwrap_or(EnhancedCode::new(class, 7, 1));
+    let text = match (said.text(), class) {
+        ("", 5) => "Refused by policy",
+        ("", _) => "Refused by policy for now, try again later",
+        (text, _) => text,
+    };
+    Some(Reply::new(code, status, text.to_owned()))
+}
+
+/// To a client that a hook does not want; `None` if it may stay.
+pub(super) fn connection_by_hook(verdict: &hooks::Verdict, hostname: &str) -> Option<Reply> {
+    let reply = hook(Stage::Connect, verdict)?;
+    let text = format!("{hostname} {}", reply.text());
+    // RFC 5321 §3.1, §3.8: 554 for good, 421 for now.
+    let code = if matches!(verdict, hooks::Verdict::Refuse(_)) { 554 } else { 421 };
+    Some(Reply::new(code, reply.enhanced().unwrap_or(EnhancedCode::new(5, 7, 1)), text))
 }
 
 /// The last words to a peer whose session ends, if there are any.

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{Chunks, Greeted, OrderError, State, out_of_order};
-use super::{Port, Role, answer, auth, chunks, data, gateway, greeting, refusal, transaction};
+use super::{Port, Role, answer, asking, auth, chunks, data, gateway, greeting, refusal, transaction};
 use crate::directory::Directory;
+use crate::hooks;
 use crate::mail::{AccountId, ForwardPath, ReversePath};
 use crate::net::{Connection, ReadError};
 use crate::policy::gateway::Handover;
@@ -39,6 +40,8 @@ pub(super) struct Session {
     encoded: Vec<u8>,
     /// Refusals that went into the trace.
     traced: AtomicU32,
+    /// Programs that take part.
+    pub hooks: hooks::Line,
 }
 
 /// Why a session is over.
@@ -100,6 +103,7 @@ impl Session {
     /// At its start, with nothing said.
     pub fn new(connection: Connection, port: Port, services: Arc<Services>, shutdown: Shutdown) -> Self {
         let state = State::Connected;
+        let hooks = hooks::Line::new(&services.hooks, asking::listens(port.role));
         Self {
             connection,
             port,
@@ -113,7 +117,16 @@ impl Session {
             failed_logins: 0,
             encoded: Vec::new(),
             traced: AtomicU32::new(0),
+            hooks,
         }
+    }
+
+    /// Says this and ends, before there was a session.
+    pub async fn turned_away(mut self, reply: &Reply) {
+        tracing::info!(peer = %self.connection.peer(), code = reply.code(), reason = reply.text(), "connection refused");
+        self.reply(reply);
+        self.hooks.close().await;
+        self.connection.close(CLOSE_TIME).await;
     }
 
     /// Counts the connection; `None` if its client has opened too many lately, and has been told so.
@@ -160,6 +173,7 @@ impl Session {
             self.reply(&reply);
         }
         tracing::debug!(peer = %self.connection.peer(), ?end, "SMTP session ended");
+        self.hooks.close().await;
         if end != End::Gone {
             self.connection.close(CLOSE_TIME).await;
         }
@@ -202,9 +216,10 @@ impl Session {
     /// The table of command and state (RFC 5321 §4.1.4): what has no arm here is out of order.
     async fn execute(&mut self, command: Command) -> Result<Reply, End> {
         let state = std::mem::replace(&mut self.state, State::Connected);
+        let had_transaction = state.has_transaction();
         let (state, reply) = match (command, state) {
-            (Command::Ehlo(client), state) => greeting::ehlo(self, state, &client),
-            (Command::Helo(client), state) => greeting::helo(self, state, &client),
+            (Command::Ehlo(client), state) => greeting::ehlo(self, state, &client).await,
+            (Command::Helo(client), state) => greeting::helo(self, state, &client).await,
             (Command::Rset, state) => (state.reset(), answer::ok()),
             (Command::Noop, state) => (state, answer::ok()),
             (Command::Help, state) => (state, answer::help()),
@@ -219,7 +234,7 @@ impl Session {
                 auth::auth(self, greeted, &mechanism, initial.as_deref()).await?
             }
             (Command::XClient(argument), state) => gateway::xclient(self, state, &argument)?,
-            (Command::Mail(mail), State::Greeted(greeted)) => transaction::mail(self, greeted, mail),
+            (Command::Mail(mail), State::Greeted(greeted)) => transaction::mail(self, greeted, mail).await,
             (Command::Rcpt(rcpt), State::InTransaction(transaction)) => {
                 transaction::rcpt(self, transaction, rcpt).await
             }
@@ -240,6 +255,9 @@ impl Session {
                 (state, self.error(reply))
             }
         };
+        if had_transaction && !state.has_transaction() {
+            self.hooks.reset().await;
+        }
         self.state = state;
         Ok(reply)
     }
@@ -265,8 +283,8 @@ impl Session {
         self.flush().await.ok()?;
         let tls = self.services.tls.clone()?;
         let connection = tls.accept(self.connection, HANDSHAKE_TIME).await.ok()?;
-        let connected = self.connected;
-        Some(Self { connected, ..Self::new(connection, self.port, self.services, self.shutdown) })
+        let (connected, hooks) = (self.connected, self.hooks);
+        Some(Self { connected, hooks, ..Self::new(connection, self.port, self.services, self.shutdown) })
     }
 
     /// Waits for a line and gives its length without CRLF; it stays in the buffer. `None` for one that was longer
@@ -413,7 +431,7 @@ impl Session {
         });
         let status = reply.enhanced().map(|status| status.to_string()).unwrap_or_default();
         let text = format!("{} {status} {}", reply.code(), reply.text());
-        let trace = crate::accept::record::refused(origin, reverse_path, recipient, &text);
+        let trace = crate::accept::record::refused(origin, reverse_path, recipient, &text, self.hooks.notes());
         let store = self.services.store.clone();
         // Nobody waits for it: a refusal that is not on disk yet when the power goes is told again by the client.
         tokio::spawn(async move {

@@ -69,6 +69,8 @@ pub(super) struct Transaction {
     pub recipients: Vec<Recipient>,
     /// What they count for the account that sends.
     pub reserved: Option<Reserved>,
+    /// A hook wants it thrown away.
+    pub is_discarded: bool,
     /// RCPT named a one-time address: then the message is an answer, and there are no recipients.
     pub answer: Option<Answer>,
 }
@@ -112,6 +114,11 @@ impl State {
             State::Greeted(greeted) => Some(greeted),
             State::InTransaction(transaction) | State::InChunks(transaction, _) => Some(&transaction.greeted),
         }
+    }
+
+    /// MAIL has been accepted.
+    pub fn has_transaction(&self) -> bool {
+        matches!(self, State::InTransaction(_) | State::InChunks(..))
     }
 
     /// The state without its transaction.

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
-use super::{Role, answer, question, refusal};
+use super::{Role, answer, asking, question, refusal};
 use crate::directory::{Directory, Owner, Step};
 use crate::mail::srs::{self, SrsError};
 use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
@@ -21,7 +21,7 @@ use crate::server::{Services, abuse};
 use crate::store::StateKey;
 
 /// MAIL: may a transaction start? It keeps the directory as it is now to its end.
-pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, Reply) {
+pub(super) async fn mail(session: &mut Session, greeted: Greeted, mail: Mail) -> (State, Reply) {
     // RFC 8689 §2: it is offered, and asked for, within TLS only.
     if mail.requires_tls && session.connection.tls().is_none() {
         return (State::Greeted(greeted), refusal::command(CommandError::UnknownParameter));
@@ -60,7 +60,7 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         Some(account) => Sender::authenticated(&directory, account, mail.reverse_path),
         None => Sender::unauthenticated(&directory, client.listed(&directory), mail.reverse_path, false),
     };
-    let transaction = Transaction {
+    let mut transaction = Box::new(Transaction {
         greeted,
         directory,
         client,
@@ -73,9 +73,18 @@ pub(super) fn mail(session: &Session, greeted: Greeted, mail: Mail) -> (State, R
         requires_tls: mail.requires_tls,
         recipients: Vec::new(),
         reserved: None,
+        is_discarded: false,
         answer: None,
-    };
-    (State::InTransaction(Box::new(transaction)), answer::reverse_path())
+    });
+    if let Some(reply) = asking::mail(session, &mut transaction).await {
+        if rate == Rate::Within {
+            session.services.rates.no_message(counted);
+        }
+        session.log_refusal("MAIL", &reply, &transaction.sender.reverse_path, None);
+        session.hooks.reset().await;
+        return (State::Greeted(transaction.greeted), reply);
+    }
+    (State::InTransaction(transaction), answer::reverse_path())
 }
 
 /// Who speaks at MAIL, and whether the reverse-path is theirs.
@@ -96,7 +105,7 @@ pub(super) fn submitter(
 }
 
 /// RCPT: may this recipient join the transaction?
-pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: Rcpt) -> (State, Reply) {
+pub(super) async fn rcpt(session: &mut Session, mut transaction: Box<Transaction>, rcpt: Rcpt) -> (State, Reply) {
     // Gather.
     verify_reverse_path(session, &mut transaction).await;
     if let Some(found) = question::look_up(&session.services, &transaction.directory, &rcpt.forward_path).await {
@@ -144,11 +153,16 @@ pub(super) async fn rcpt(session: &Session, mut transaction: Box<Transaction>, r
         (Ok(standing), Some(addressed)) => {
             let original = rcpt.orcpt.as_deref().map(original_recipient);
             let (forward_path, notify) = (rcpt.forward_path, rcpt.notify);
+            transaction.recipients.push(Recipient { forward_path, addressed, standing, notify, original });
+            if let Some(reply) = asking::rcpt(session, &mut transaction).await {
+                let refused = transaction.recipients.pop().map(|refused| refused.forward_path);
+                session.log_refusal("RCPT", &reply, &transaction.sender.reverse_path, refused.as_ref());
+                return (State::InTransaction(transaction), reply);
+            }
             match (&mut transaction.reserved, reserved.ok().flatten()) {
                 (Some(all), Some(more)) => all.join(more),
                 (none, more) => *none = more,
             }
-            transaction.recipients.push(Recipient { forward_path, addressed, standing, notify, original });
             answer::recipient()
         }
         (verdict, _) => {

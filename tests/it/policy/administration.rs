@@ -522,6 +522,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/relays" | "/relays/{network}") => json!({ "network": "192.0.2.0/24", "kind": "trusted-relay" }),
         (_, "/queue/hold" | "/queue/release" | "/queue/retry" | "/queue/remove") => json!({ "all": true }),
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),
+        (_, "/hooks/{name}/test") => json!({ "message": "RnJvbTogYUBiLnRlc3QNCg0KeA0K" }),
         (_, "/explain") => json!({ "from": "x@ext.test", "to": "g-hid@corp.test" }),
         (_, "/apply") => json!({}),
         other => panic!("no body for {other:?}"),

@@ -150,14 +150,7 @@ fn head(line: &[u8]) -> Option<(u16, bool)> {
 /// `class SP`, as RFC 2034 §4 has it: at the start of the text.
 fn enhanced(text: &str, code: u16) -> Option<EnhancedCode> {
     let word = text.split([' ', '\t']).find(|word| !word.is_empty())?;
-    let mut parts = word.split('.');
-    let class: u8 = parts.next()?.parse().ok().filter(|class| u16::from(*class) == code / 100)?;
-    let mut number = || {
-        let digits = parts.next().filter(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))?;
-        digits.parse::<u16>().ok()
-    };
-    let enhanced = EnhancedCode::new(class, number()?, number()?);
-    (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(enhanced)
+    word.parse().ok().filter(|enhanced: &EnhancedCode| u16::from(enhanced.class()) == code / 100)
 }
 
 /// As text of one line: a tab becomes a space, other control characters become `?`.

@@ -8,6 +8,7 @@ use super::super::permission::Reach;
 use super::super::report::{ExplainView, FoundView, PlannedView};
 use super::{Admin, account_name, group_name};
 use crate::directory::Directory;
+use crate::hooks::{Hook, Listens, OnFailure};
 use crate::mail::{Address, ForwardPath, ReversePath};
 use crate::proto::authres::SpfResult;
 use crate::proto::smtp::Reply;
@@ -43,14 +44,34 @@ impl Admin {
             })?),
             None => Client::Host { address: question.client, spf_passed: question.spf == SpfResult::Pass },
         };
+        let listens = if question.auth.is_some() { Listens::Submission } else { Listens::Smtp };
+        let hooks = self.services.hooks.all.iter().filter(|hook| hook.settings.listeners.contains(&listens));
+        let hooks: Vec<FoundView> = hooks.map(|hook| found_hook(hook)).collect();
         let asked = smtp::question_of(&self.services, &directory, &question.to).await;
         // A large group takes its time.
         super::blocking(move || {
             let preview = smtp::preview(&directory, &client, question.reverse_path, &question.to, asked.as_ref());
-            Ok(view(&directory, preview))
+            let mut view = view(&directory, preview);
+            if view.accepted {
+                view.findings.extend(hooks);
+            }
+            Ok(view)
         })
         .await
     }
+}
+
+/// A hook has the last word, which only it knows.
+fn found_hook(hook: &Hook) -> FoundView {
+    let settings = &hook.settings;
+    let stages: Vec<&str> = settings.stages.iter().map(|stage| stage.name()).collect();
+    let otherwise = match settings.on_failure {
+        OnFailure::Defer => "deferred",
+        OnFailure::Accept => "accepted with a mark",
+    };
+    let (name, kind) = (&settings.name, hook.kind.name());
+    let text = format!("{name} ({kind}) is asked at {}; without an answer mail is {otherwise}", stages.join(", "));
+    FoundView { about: "hook".to_owned(), text }
 }
 
 /// The answer names members, forwards and accounts: who is asked about must not be another organisation's.

@@ -177,13 +177,21 @@ fn view(directory: &Directory, reach: Reach, held: &Held) -> HoldView {
         subject: part.map(|p| p.subject.clone()).unwrap_or_default(),
         group: match reason {
             Some(HeldReason::Group { group, .. }) => Some(group_name(directory, *group)),
-            Some(HeldReason::Rule { .. } | HeldReason::Copy { .. }) | None => None,
+            Some(HeldReason::Rule { .. } | HeldReason::Hook { .. } | HeldReason::Copy { .. }) | None => None,
         },
         rule: match reason {
             _ if matches!(reach, Reach::Person(..) | Reach::Nothing) => None,
             Some(HeldReason::Rule { rule: id, .. }) => Some(rule(*id)),
             Some(HeldReason::Copy { rules, .. }) => rules.first().map(|id| rule(*id)),
-            Some(HeldReason::Group { .. }) | None => None,
+            Some(HeldReason::Group { .. } | HeldReason::Hook { .. }) | None => None,
+        },
+        hook: match reason {
+            Some(HeldReason::Hook { hook, .. }) => Some(hook.clone()),
+            _ => None,
+        },
+        why: match reason {
+            Some(HeldReason::Hook { why, .. }) => Some(why.clone()),
+            _ => None,
         },
         approvers: part.iter().flat_map(|p| &p.approvers).map(|id| account_name(directory, *id)).collect(),
         decided_by: decision.map(|d| d.by.clone()),

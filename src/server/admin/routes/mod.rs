@@ -7,6 +7,7 @@ mod audit;
 mod domain;
 mod gate;
 mod group;
+mod hook;
 mod messages;
 mod openapi;
 mod organisation;
@@ -47,6 +48,7 @@ pub fn routes() -> Vec<Route> {
         rule::routes(),
         apply::routes(),
         messages::routes(),
+        hook::routes(),
         audit::routes(),
     ];
     parts.into_iter().flatten().collect()

@@ -1,0 +1,187 @@
+//! One hook: what it is, when it is asked, and what happens when it does not answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::breaker::Breaker;
+use super::{Answer, Clamd, Failure, HttpHook, Milter, Rspamd, Stage, Teacher};
+
+/// All hooks, in the order in which they are asked.
+#[derive(Debug)]
+pub struct Hooks {
+    /// In the order of the configuration.
+    pub all: Vec<Arc<Hook>>,
+    /// Teaches those that learn.
+    pub teacher: Teacher,
+}
+
+impl Hooks {
+    /// These, in this order.
+    pub fn new(all: Vec<Arc<Hook>>) -> Self {
+        let teacher = Teacher::new(&all);
+        Self { all, teacher }
+    }
+}
+
+/// None.
+impl Default for Hooks {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// When a hook is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Its name, for logs, traces and commands.
+    pub name: String,
+    /// Sessions of which it hears.
+    pub listeners: Vec<Listens>,
+    /// Stages at which it is asked.
+    pub stages: Vec<Stage>,
+    /// How long one answer may take, with all attempts.
+    pub timeout: Duration,
+    /// What happens without an answer.
+    pub on_failure: OnFailure,
+    /// Questions at once; more wait, within `timeout`.
+    pub at_once: usize,
+}
+
+/// Whose sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Listens {
+    /// Mail from elsewhere.
+    Smtp,
+    /// Mail of users.
+    Submission,
+}
+
+/// What happens to mail of which a hook has said nothing. Never a refusal for good: what could not be learned is not
+/// known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The client is to come again.
+    #[default]
+    Defer,
+    /// It goes on, marked by a field and in the trace.
+    Accept,
+}
+
+/// What a hook speaks.
+#[derive(Debug)]
+pub enum Kind {
+    /// The milter protocol.
+    Milter(Milter),
+    /// JSON over HTTP.
+    Http(HttpHook),
+    /// rspamd's HTTP interface.
+    Rspamd(Rspamd),
+    /// clamd's stream.
+    Clamd(Clamd),
+}
+
+impl Kind {
+    /// As in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Milter(_) => "milter",
+            Kind::Http(_) => "http",
+            Kind::Rspamd(_) => "rspamd",
+            Kind::Clamd(_) => "clamd",
+        }
+    }
+}
+
+/// A hook.
+#[derive(Debug)]
+pub struct Hook {
+    /// When it is asked.
+    pub settings: Settings,
+    /// What it speaks.
+    pub kind: Kind,
+    breaker: Mutex<Breaker>,
+    slots: Semaphore,
+    numbers: Numbers,
+}
+
+#[derive(Debug, Default)]
+struct Numbers {
+    asked: AtomicU64,
+    failed: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// What a hook has done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Questions.
+    pub asked: u64,
+    /// Those without an answer.
+    pub failed: u64,
+    /// All of them together have taken this long.
+    pub took: Duration,
+}
+
+impl Hook {
+    /// A hook of this kind.
+    pub fn new(settings: Settings, kind: Kind) -> Self {
+        let slots = Semaphore::new(settings.at_once.clamp(1, Semaphore::MAX_PERMITS));
+        Self { settings, kind, breaker: Mutex::default(), slots, numbers: Numbers::default() }
+    }
+
+    /// Asks, within the bounds of time and number that are set, and remembers how it went.
+    pub(super) async fn asked(
+        &self,
+        question: impl Future<Output = Result<Answer, Failure>>,
+    ) -> Result<Answer, Failure> {
+        if !self.breaker().admits(Instant::now()) {
+            return Err(Failure::Suspended);
+        }
+        let start = Instant::now();
+        let bounded = async {
+            let _slot = self.slots.acquire().await.map_err(|_| Failure::Suspended)?;
+            question.await
+        };
+        // A milter says in between that it is still at it; each of its replies has its time.
+        let longest = match self.kind {
+            Kind::Milter(_) => self.settings.timeout.saturating_mul(10),
+            Kind::Http(_) | Kind::Rspamd(_) | Kind::Clamd(_) => self.settings.timeout,
+        };
+        let answer = tokio::time::timeout(longest, bounded).await.unwrap_or(Err(Failure::Timeout));
+        self.numbers.asked.fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.numbers.micros.fetch_add(micros, Ordering::Relaxed);
+        match &answer {
+            // It is not the hook that has failed.
+            Ok(_) | Err(Failure::Store(_)) => self.breaker().answered(),
+            Err(error) => {
+                self.numbers.failed.fetch_add(1, Ordering::Relaxed);
+                self.breaker().failed(Instant::now());
+                tracing::warn!(hook = self.settings.name, %error, "a hook gives no answer");
+            }
+        }
+        answer
+    }
+
+    /// It is left alone now, because it has failed repeatedly.
+    pub fn is_suspended(&self) -> bool {
+        self.breaker().is_open(Instant::now())
+    }
+
+    /// What it has done.
+    pub fn counts(&self) -> Counts {
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let Numbers { asked, failed, micros } = &self.numbers;
+        Counts { asked: of(asked), failed: of(failed), took: Duration::from_micros(of(micros)) }
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

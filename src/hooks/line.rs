@@ -1,0 +1,415 @@
+//! The hooks of one SMTP session, asked in order, and what they have said.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, is_field};
+use super::{
+    Answer, Change, Content, Facts, Failure, Hook, Hooks, Kind, Listens, Milter, MilterSession, OnFailure, Stage, Verdict,
+};
+
+/// The hooks that hear of a session.
+#[derive(Debug, Default)]
+pub struct Line {
+    places: Vec<Place>,
+    /// What they said of the session, and of its transaction so far.
+    notes: Vec<Note>,
+    /// Of `notes`, those that belong to the session.
+    of_session: usize,
+    /// What they want of the message, before it is there.
+    wanted: Vec<(usize, Change)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    hook: Arc<Hook>,
+    /// Open while it is a milter that is spoken to.
+    milter: Option<Spoken>,
+    /// It wants to hear nothing more of …
+    done: Done,
+    /// It has failed before there was a command that it could delay.
+    owes: Option<Failure>,
+    /// It has failed, and mail goes on without it.
+    is_missing: bool,
+}
+
+/// A milter, and how much it knows.
+#[derive(Debug)]
+struct Spoken {
+    session: MilterSession,
+    knows: Option<Stage>,
+    recipients: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Done {
+    #[default]
+    Nothing,
+    /// … this message.
+    Message,
+    /// … this session.
+    Session,
+}
+
+/// What a hook has said, for the trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Which.
+    pub hook: String,
+    /// When.
+    pub stage: Stage,
+    /// In words.
+    pub said: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What it has changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+    /// Microseconds.
+    pub took: u64,
+}
+
+/// What came of asking all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// The first that was not to go on.
+    pub verdict: Verdict,
+    /// Whose it was; no hook's if one has failed.
+    pub by: Option<String>,
+}
+
+/// What hooks made of a message.
+#[derive(Debug, Default)]
+pub struct Handling {
+    /// Fields to stand in front of it.
+    pub added: Vec<u8>,
+    /// Its own header, if hooks have changed that.
+    pub header: Option<Vec<u8>>,
+    /// Its body, if hooks have changed that.
+    pub body: Option<Vec<u8>>,
+    /// Changes of the envelope, in order.
+    pub envelope: Vec<Change>,
+    /// It is junk.
+    pub is_junk: bool,
+    /// It waits for an administrator: because of which hook, and why.
+    pub quarantine: Option<(String, String)>,
+}
+
+impl Line {
+    /// Those that hear of sessions of this kind.
+    pub fn new(hooks: &Hooks, listens: Listens) -> Self {
+        let hears = |hook: &&Arc<Hook>| hook.settings.listeners.contains(&listens);
+        let place = |hook: &Arc<Hook>| Place {
+            hook: hook.clone(),
+            milter: None,
+            done: Done::Nothing,
+            owes: None,
+            is_missing: false,
+        };
+        Self { places: hooks.all.iter().filter(hears).map(place).collect(), ..Self::default() }
+    }
+
+    /// This one alone, whatever sessions it hears of.
+    pub fn of(hook: Arc<Hook>) -> Self {
+        let place = Place { hook, milter: None, done: Done::Nothing, owes: None, is_missing: false };
+        Self { places: vec![place], ..Self::default() }
+    }
+
+    /// Nobody is asked at this stage.
+    pub fn is_silent(&self, stage: Stage) -> bool {
+        !self.places.iter().any(|place| place.is_asked(stage) || (stage == Stage::Mail && place.owes.is_some()))
+    }
+
+    /// What was said so far, of the session and of its transaction.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The transaction is over, or another begins.
+    pub async fn reset(&mut self) {
+        self.notes.truncate(self.of_session);
+        self.wanted.clear();
+        for place in &mut self.places {
+            place.is_missing = false;
+            if place.done == Done::Message {
+                place.done = Done::Nothing;
+            }
+            let Some(spoken) = &mut place.milter else { continue };
+            if spoken.knows.is_some_and(|knows| knows >= Stage::Mail) {
+                spoken.knows = Some(Stage::Ehlo);
+                spoken.recipients = 0;
+                if spoken.session.abort().await.is_err() {
+                    place.milter = None;
+                }
+            }
+        }
+    }
+
+    /// The session is over.
+    pub async fn close(self) {
+        for spoken in self.places.into_iter().filter_map(|place| place.milter) {
+            spoken.session.close().await;
+        }
+    }
+
+    /// Asks at a stage before the end of data. The first that does not want to go on ends it.
+    pub async fn ask(&mut self, stage: Stage, facts: &Facts) -> Ruling {
+        for at in 0..self.places.len() {
+            let Some(place) = self.places.get_mut(at) else { break };
+            let (answer, took) = match place.owes.take_if(|_| stage >= Stage::Mail) {
+                Some(failure) => (Err(failure), 0),
+                None if place.is_asked(stage) => {
+                    let start = Instant::now();
+                    (place.ask(stage, facts).await, micros(start))
+                }
+                None => continue,
+            };
+            if let (Err(failure), true) = (&answer, stage < Stage::Mail) {
+                // A connection is not refused for what mail may not even need.
+                place.owes = Some(failure.clone());
+            }
+            let ruling = self.note(at, stage, answer, took);
+            if ruling.verdict != Verdict::Continue {
+                return ruling;
+            }
+        }
+        if stage < Stage::Mail {
+            self.of_session = self.notes.len();
+        }
+        Ruling::default()
+    }
+
+    /// Asks at the end of data; `server` are the fields that this server puts in front. What each changes, the next one
+    /// sees.
+    pub async fn ask_message(&mut self, facts: &Facts, server: &[u8], content: &mut Content<'_>) -> (Ruling, Handling) {
+        let mut fields = Fields::new(server, &content.header);
+        let mut handling = Handling::default();
+        content.header = fields.octets();
+        for (at, change) in std::mem::take(&mut self.wanted) {
+            self.apply(at, change, &mut fields, content, &mut handling);
+        }
+        for at in 0..self.places.len() {
+            for stage in [Stage::Header, Stage::Data] {
+                let Some(place) = self.places.get_mut(at).filter(|place| place.is_asked(stage)) else { continue };
+                let start = Instant::now();
+                let mut answer = place.ask_message(stage, facts, content).await;
+                let took = micros(start);
+                let changes = answer.as_mut().map(|answer| std::mem::take(&mut answer.changes)).unwrap_or_default();
+                let ruling = self.note(at, stage, answer, took);
+                if ruling.verdict != Verdict::Continue {
+                    return (ruling, handling);
+                }
+                for change in changes {
+                    self.apply(at, change, &mut fields, content, &mut handling);
+                }
+            }
+        }
+        for place in self.places.iter().filter(|place| place.is_missing) {
+            fields.add(UNCHECKED, place.hook.settings.name.as_bytes());
+        }
+        handling.added = fields.added();
+        handling.header = fields.changed();
+        handling.body = content.changed_body().map(<[u8]>::to_vec);
+        (Ruling::default(), handling)
+    }
+
+    fn apply(
+        &mut self,
+        at: usize,
+        change: Change,
+        fields: &mut Fields,
+        content: &mut Content<'_>,
+        handling: &mut Handling,
+    ) {
+        let Some(place) = self.places.get(at) else { return };
+        let hook = place.hook.settings.name.clone();
+        let mut done = describe(&change);
+        match change {
+            Change::AddField { name, value } if is_field(&name, &value) => fields.add(&name, &value),
+            Change::ChangeField { name, index, value }
+                if value.as_deref().is_none_or(|value| is_field(&name, value)) =>
+            {
+                if !fields.change(&name, index, value.as_deref()) {
+                    done = format!("not done: {done}: the field is this server's");
+                }
+            }
+            Change::AddField { .. } | Change::ChangeField { .. } => {
+                done = format!("not done: {done}: no field can be so")
+            }
+            Change::Body(body) => content.replace_body(body),
+            Change::Junk => handling.is_junk = true,
+            Change::Quarantine(why) => {
+                handling.quarantine.get_or_insert((hook.clone(), why));
+            }
+            change @ (Change::ReversePath(_)
+            | Change::AddRecipient(_)
+            | Change::RemoveRecipient(_)
+            | Change::Redirect(_)) => handling.envelope.push(change),
+        }
+        content.header = fields.octets();
+        if let Some(note) = self.notes.iter_mut().rev().find(|note| note.hook == hook)
+            && note.changes.len() < MAX_CHANGES
+        {
+            note.changes.push(done);
+        }
+    }
+
+    /// Writes down what a hook has said, and what is to become of the command.
+    fn note(&mut self, at: usize, stage: Stage, answer: Result<Answer, Failure>, took: u64) -> Ruling {
+        let Some(place) = self.places.get_mut(at) else { return Ruling::default() };
+        let name = place.hook.settings.name.clone();
+        let mut note = Note { hook: name.clone(), stage, said: String::new(), reasons: vec![], changes: vec![], took };
+        let ruling = match answer {
+            Ok(Answer { verdict, changes, reasons }) => {
+                note.said = verdict.to_string();
+                note.reasons = reasons;
+                self.wanted.extend(changes.into_iter().map(|change| (at, change)));
+                match verdict {
+                    Verdict::Stop => {
+                        place.done = if stage < Stage::Mail { Done::Session } else { Done::Message };
+                        Ruling::default()
+                    }
+                    Verdict::Continue => Ruling::default(),
+                    verdict => Ruling { verdict, by: Some(name) },
+                }
+            }
+            Err(failure) => {
+                note.said = format!("no answer: {failure}");
+                place.milter = None;
+                match place.hook.settings.on_failure {
+                    _ if stage < Stage::Mail => Ruling::default(),
+                    OnFailure::Defer => Ruling { verdict: Verdict::Defer(super::Said::default()), by: None },
+                    OnFailure::Accept => {
+                        place.done = Done::Message;
+                        place.is_missing = true;
+                        Ruling::default()
+                    }
+                }
+            }
+        };
+        tracing::debug!(hook = note.hook, ?stage, said = note.said, took, "hook");
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note);
+        }
+        ruling
+    }
+}
+
+impl Place {
+    fn is_asked(&self, stage: Stage) -> bool {
+        let asks = match (&self.hook.kind, stage) {
+            // A milter gets the message as a whole, and these look at nothing else.
+            (Kind::Milter(_), Stage::Header) => false,
+            (Kind::Rspamd(_) | Kind::Clamd(_), _) => stage == Stage::Data,
+            (Kind::Milter(_), Stage::Auth) => false,
+            (Kind::Milter(_) | Kind::Http(_), _) => self.hook.settings.stages.contains(&stage),
+        };
+        asks && self.done == Done::Nothing
+    }
+
+    async fn ask(&mut self, stage: Stage, facts: &Facts) -> Result<Answer, Failure> {
+        let hook = self.hook.clone();
+        match &hook.kind {
+            Kind::Http(http) => hook.asked(http.ask(stage, facts)).await,
+            Kind::Milter(milter) => hook.asked(self.tell(milter, stage, facts)).await,
+            Kind::Rspamd(_) | Kind::Clamd(_) => Ok(Answer::default()),
+        }
+    }
+
+    async fn ask_message(&mut self, stage: Stage, facts: &Facts, content: &Content<'_>) -> Result<Answer, Failure> {
+        let hook = self.hook.clone();
+        match &hook.kind {
+            Kind::Http(http) => hook.asked(http.ask_message(stage, facts, content)).await,
+            Kind::Rspamd(rspamd) => hook.asked(rspamd.ask(facts, content)).await,
+            Kind::Clamd(clamd) => hook.asked(clamd.ask(content)).await,
+            Kind::Milter(milter) => {
+                let question = async {
+                    let answer = self.tell(milter, Stage::Rcpt, facts).await?;
+                    let Some(spoken) = self.milter.as_mut().filter(|_| answer.verdict == Verdict::Continue) else {
+                        return Ok(answer);
+                    };
+                    // The transaction ends for it with its answer.
+                    spoken.knows = Some(Stage::Ehlo);
+                    spoken.recipients = 0;
+                    spoken.session.message(facts, content).await
+                };
+                hook.asked(question).await
+            }
+        }
+    }
+
+    /// Tells a milter what has happened up to `stage`, beginning with what it does not know; gives the first answer that
+    /// is not to go on.
+    async fn tell(&mut self, milter: &Milter, stage: Stage, facts: &Facts) -> Result<Answer, Failure> {
+        let spoken =
+            self.milter.get_or_insert_with(|| Spoken { session: milter.session(), knows: None, recipients: 0 });
+        for next in [Stage::Connect, Stage::Ehlo, Stage::Mail] {
+            let is_again = next == stage && next == Stage::Ehlo;
+            if next > stage || (spoken.knows.is_some_and(|knows| knows >= next) && !is_again) {
+                continue;
+            }
+            let answer = match next {
+                Stage::Connect => spoken.session.connect(facts).await?,
+                Stage::Ehlo => spoken.session.hello(facts).await?,
+                _ => spoken.session.mail(facts).await?,
+            };
+            spoken.knows = Some(next);
+            if answer.verdict != Verdict::Continue {
+                return Ok(answer);
+            }
+        }
+        let Some(envelope) = facts.envelope.as_ref().filter(|_| stage == Stage::Rcpt) else {
+            return Ok(Answer::default());
+        };
+        while spoken.recipients < envelope.recipients.len() {
+            spoken.recipients = spoken.recipients.saturating_add(1);
+            let mut upto = facts.clone();
+            if let Some(envelope) = &mut upto.envelope {
+                envelope.recipients.truncate(spoken.recipients);
+            }
+            let answer = spoken.session.rcpt(&upto).await?;
+            if answer.verdict != Verdict::Continue {
+                return Ok(answer);
+            }
+        }
+        Ok(Answer::default())
+    }
+}
+
+/// A change in words.
+fn describe(change: &Change) -> String {
+    let short = |value: &[u8]| value.escape_ascii().to_string().chars().take(MAX_SHOWN).collect::<String>();
+    match change {
+        Change::AddField { name, value } => format!("field {name} added: {}", short(value)),
+        Change::ChangeField { name, index, value: Some(value) } => {
+            format!("field {name} {index} changed: {}", short(value))
+        }
+        Change::ChangeField { name, index, value: None } => format!("field {name} {index} removed"),
+        Change::Body(body) => format!("body replaced: {} octets", body.len()),
+        Change::ReversePath(path) => format!("reverse-path changed: {path}"),
+        Change::AddRecipient(address) => format!("recipient added: {address}"),
+        Change::RemoveRecipient(address) => format!("recipient removed: {address}"),
+        Change::Redirect(to) => {
+            let to: Vec<String> = to.iter().take(MAX_CHANGES).map(ToString::to_string).collect();
+            format!("redirected to {}", to.join(", "))
+        }
+        Change::Junk => "junk".to_owned(),
+        Change::Quarantine(why) => format!("quarantine: {why}"),
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The field of a message that a hook should have seen and has not.
+pub const UNCHECKED: &str = "X-Posthouse-Unchecked";
+
+/// Answers that are kept of one transaction.
+const MAX_NOTES: usize = 200;
+/// Changes of one answer that are described.
+const MAX_CHANGES: usize = 50;
+const MAX_SHOWN: usize = 200;

@@ -1,0 +1,247 @@
+//! Hooks in a session: what they are told, and what becomes of what they say. A stage is asked about after policy has
+//! said yes to it.
+
+use super::session::Session;
+use super::state::{Greeted, Recipient, Transaction};
+use super::{Role, refusal};
+use crate::accept::{self, Incoming};
+use crate::directory::Directory;
+use crate::hooks::{
+    self, Change, Envelope, Facts, Handling, Peer, RecipientFacts, Ruling, Secured, Stage, Verdict,
+};
+use crate::mail::{ForwardPath, ReversePath};
+use crate::policy::Access;
+use crate::policy::recipient::Destination;
+use crate::policy::sender::Sender;
+use crate::proto::authres::AuthResults;
+use crate::proto::smtp::{Notify, Reply};
+use crate::routing::{self, Addressed, Resolution};
+use crate::store;
+
+/// A client has connected. A reply is its last.
+pub(super) async fn connect(session: &mut Session) -> Option<Reply> {
+    let ruling = ask(session, Stage::Connect, None, None).await?;
+    refusal::connection_by_hook(&ruling.verdict, session.services.hostname.as_str())
+}
+
+/// EHLO or HELO.
+pub(super) async fn hello(session: &mut Session, greeted: &Greeted) -> Option<Reply> {
+    let ruling = ask(session, Stage::Ehlo, Some(greeted), None).await?;
+    refusal::hook(Stage::Ehlo, &ruling.verdict)
+}
+
+/// AUTH with the right password; `greeted` has the login.
+pub(super) async fn login(session: &mut Session, greeted: &Greeted) -> Option<Reply> {
+    let ruling = ask(session, Stage::Auth, Some(greeted), None).await?;
+    refusal::hook(Stage::Auth, &ruling.verdict)
+}
+
+/// MAIL.
+pub(super) async fn mail(session: &mut Session, transaction: &mut Transaction) -> Option<Reply> {
+    of_transaction(session, transaction, Stage::Mail).await
+}
+
+/// RCPT: the last of the transaction's recipients.
+pub(super) async fn rcpt(session: &mut Session, transaction: &mut Transaction) -> Option<Reply> {
+    of_transaction(session, transaction, Stage::Rcpt).await
+}
+
+async fn of_transaction(session: &mut Session, transaction: &mut Transaction, stage: Stage) -> Option<Reply> {
+    let ruling = ask(session, stage, Some(&transaction.greeted), Some(transaction)).await?;
+    if ruling.verdict == Verdict::Discard {
+        transaction.is_discarded = true;
+    }
+    refusal::hook(stage, &ruling.verdict)
+}
+
+/// `None` if nobody was asked.
+async fn ask(
+    session: &mut Session,
+    stage: Stage,
+    greeted: Option<&Greeted>,
+    transaction: Option<&Transaction>,
+) -> Option<Ruling> {
+    if session.hooks.is_silent(stage) {
+        return None;
+    }
+    let facts = facts(session, greeted, transaction);
+    Some(session.hooks.ask(stage, &facts).await)
+}
+
+/// What hooks made of a message.
+pub(super) enum Asked {
+    /// It goes on.
+    Handled(Handling),
+    /// It is accepted and thrown away.
+    Discarded,
+    /// This is the reply.
+    Refused(Reply),
+}
+
+/// The end of data; `server` are the fields that will stand in front of the message and that hooks are to see.
+pub(super) async fn message(
+    session: &mut Session,
+    transaction: &Transaction,
+    incoming: &Incoming,
+    auth: &AuthResults,
+    server: &[u8],
+) -> Asked {
+    if transaction.is_discarded {
+        return Asked::Discarded;
+    }
+    if session.hooks.is_silent(Stage::Header) && session.hooks.is_silent(Stage::Data) {
+        return Asked::Handled(Handling::default());
+    }
+    let mut facts = facts(session, Some(&transaction.greeted), Some(transaction));
+    facts.authentication = Some(auth.clone());
+    if let Some(envelope) = &mut facts.envelope {
+        envelope.id = Some(incoming.id().to_string());
+        envelope.size = Some(incoming.size());
+    }
+    let mut content = incoming.content();
+    let (ruling, handling) = session.hooks.ask_message(&facts, server, &mut content).await;
+    if ruling.verdict == Verdict::Discard {
+        return Asked::Discarded;
+    }
+    match refusal::hook(Stage::Data, &ruling.verdict) {
+        Some(reply) => Asked::Refused(reply),
+        None => Asked::Handled(handling),
+    }
+}
+
+/// The message as hooks want it: as it came, or staged anew.
+pub(super) async fn rewritten(
+    session: &Session,
+    incoming: Incoming,
+    handling: &Handling,
+) -> Result<Incoming, store::Error> {
+    if handling.header.is_none() && handling.body.is_none() {
+        return Ok(incoming);
+    }
+    let mut content = incoming.content();
+    if let Some(header) = &handling.header {
+        content.header.clone_from(header);
+    }
+    if let Some(body) = &handling.body {
+        content.replace_body(body.clone());
+    }
+    let mut changed = Incoming::new(&session.services.store);
+    let (mut at, mut piece) = (0_u64, Vec::new());
+    loop {
+        piece.clear();
+        content.piece(at, PIECE, &mut piece).await?;
+        if piece.is_empty() {
+            break;
+        }
+        changed.push(&piece).await?;
+        at = at.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    }
+    tracing::debug!(was = %incoming.id(), is = %changed.id(), "hooks have changed the message");
+    Ok(changed)
+}
+
+/// The envelope as hooks want it. Groups that the sender may not write to stay closed to hooks as well.
+pub(super) fn redirected(
+    directory: &Directory,
+    sender: &mut Sender,
+    recipients: &mut Vec<accept::Recipient>,
+    changes: Vec<Change>,
+) {
+    let add = |sender: &Sender, recipients: &mut Vec<accept::Recipient>, address: &crate::mail::Address| {
+        let resolution = routing::look_up(directory, address);
+        let destination = routing::destination(directory, sender, &resolution);
+        let addressed = match resolution {
+            Resolution::Local(addressed) => addressed,
+            Resolution::Foreign(address) => Addressed::External(address),
+            Resolution::Unknown => return,
+        };
+        if matches!(destination, Destination::Local(Access::Refused(_))) {
+            tracing::warn!(%address, "a hook wants to add a recipient that the sender may not write to");
+            return;
+        }
+        let address = address.to_string();
+        if !recipients.iter().any(|known| known.address.eq_ignore_ascii_case(&address)) {
+            // The sender knows nothing of it, and hears nothing of it.
+            let notify = Some(Notify::default());
+            recipients.push(accept::Recipient { address, addressed, notify, original: None });
+        }
+    };
+    for change in changes {
+        match change {
+            Change::ReversePath(path) => sender.reverse_path = path,
+            Change::AddRecipient(address) => add(sender, recipients, &address),
+            Change::RemoveRecipient(address) => {
+                let is_it = |given: &str| crate::mail::Address::parse(given).is_ok_and(|a| a.key() == address.key());
+                recipients.retain(|recipient| !is_it(&recipient.address));
+            }
+            Change::Redirect(to) => {
+                recipients.clear();
+                to.iter().for_each(|address| add(sender, recipients, address));
+            }
+            Change::AddField { .. }
+            | Change::ChangeField { .. }
+            | Change::Body(_)
+            | Change::Junk
+            | Change::Quarantine(_) => {}
+        }
+    }
+}
+
+/// What hooks are told.
+fn facts(session: &Session, greeted: Option<&Greeted>, transaction: Option<&Transaction>) -> Facts {
+    let client = std::net::SocketAddr::new(session.client(), session.connection.peer().port());
+    Facts {
+        time: session.services.clock.now(),
+        hostname: session.services.hostname.to_string(),
+        listener: match session.port.role {
+            Role::Relay => "smtp",
+            Role::Submission => "submission",
+        },
+        peer: Peer { client, local: session.connection.local() },
+        tls: session
+            .connection
+            .tls()
+            .map(|tls| Secured { version: tls.version.to_owned(), cipher: tls.cipher.clone() }),
+        helo: greeted.map(|greeted| greeted.client.to_string()),
+        is_extended: greeted.is_some_and(|greeted| greeted.is_extended),
+        login: greeted.and_then(|greeted| Some(greeted.login.as_ref()?.account.address.clone())),
+        envelope: transaction.map(envelope),
+        authentication: None,
+    }
+}
+
+fn envelope(transaction: &Transaction) -> Envelope {
+    let mut parameters = Vec::new();
+    parameters.extend(transaction.declared_size.map(|size| format!("SIZE={size}")));
+    parameters.extend(transaction.smtputf8.then(|| "SMTPUTF8".to_owned()));
+    parameters.extend(transaction.requires_tls.then(|| "REQUIRETLS".to_owned()));
+    Envelope {
+        id: None,
+        reverse_path: match &transaction.sender.reverse_path {
+            ReversePath::Null => String::new(),
+            ReversePath::Address(address) => address.to_string(),
+        },
+        parameters,
+        recipients: transaction.recipients.iter().map(recipient).collect(),
+        size: None,
+    }
+}
+
+fn recipient(recipient: &Recipient) -> RecipientFacts {
+    let address = match &recipient.forward_path {
+        ForwardPath::Postmaster => "postmaster".to_owned(),
+        ForwardPath::Address(address) => address.to_string(),
+    };
+    RecipientFacts { address, parameters: Vec::new() }
+}
+
+/// For sessions of this kind.
+pub(super) fn listens(role: Role) -> hooks::Listens {
+    match role {
+        Role::Relay => hooks::Listens::Smtp,
+        Role::Submission => hooks::Listens::Submission,
+    }
+}
+
+/// Octets copied at a time.
+const PIECE: u64 = 256 << 10;
