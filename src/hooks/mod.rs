@@ -5,10 +5,12 @@
 mod answer;
 mod content;
 mod facts;
+pub mod milter;
 
 pub use answer::{Answer, Change, Failure, Said, Verdict};
 pub use content::Content;
 pub use facts::{Envelope, Facts, Peer, RecipientFacts, Secured};
+pub use milter::{Milter, MilterSession};
 
 /// Where in a session a hook is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
