@@ -83,6 +83,11 @@ fn transport_policy() {
     run("transport_policy");
 }
 
+#[test]
+fn milter_packet() {
+    run("milter_packet");
+}
+
 fn run(name: &str) {
     let (_, target) = *targets::TARGETS.iter().find(|(n, _)| *n == name).expect("a target");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -171,5 +176,7 @@ const TOKENS: &[&[u8]] = &[
     b"Content-Type: message/rfc822\r\n",
     b"--b\r\n",
     b"--b--\r\n",
+    b"\0\0\0\x01c",
+    b"\0\0\xff\xff",
     b"Date: Mon, 99 Feb 19941 25:61:99 -9999\r\n",
 ];

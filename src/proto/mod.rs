@@ -5,6 +5,7 @@ pub mod basic;
 pub mod dane;
 pub mod imap;
 pub mod message;
+pub mod milter;
 pub mod mta_sts;
 pub mod sasl;
 pub mod signature;

@@ -12,6 +12,7 @@ use posthouse::proto::message::inspect::{self, Piece};
 use posthouse::proto::message::{
     self, Front, Needle, Part, PartContent, Received, Scanner, SearchText, SentDate, Summary, compose, header,
 };
+use posthouse::proto::milter;
 use posthouse::proto::mta_sts;
 use posthouse::proto::sasl::{self, Mechanism, Negotiation, Verifier};
 use posthouse::proto::smtp::client::{Capabilities, ContentWriter, RemoteReply, ReplyError, ReplyReader};
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("remote_reply", remote_reply),
     ("downgrade", downgrade),
     ("transport_policy", transport_policy),
+    ("milter_packet", milter_packet),
 ];
 
 /// Replies of other hosts: the same however they are split, bounded, and without control characters.
@@ -76,6 +78,65 @@ fn remote_replies(octets: &[u8], size: usize) -> Vec<Result<RemoteReply, ReplyEr
         }
     }
     all
+}
+
+/// Packets of milters: the same however they are split, and what is read is the same when it is written and read again.
+pub fn milter_packet(octets: &[u8]) {
+    let whole = milter_packets(octets, usize::MAX);
+    for size in [1, 7] {
+        assert_eq!(whole, milter_packets(octets, size), "packets depend on the segments");
+    }
+    // Whatever a packet carries, of every kind.
+    let payload = octets.get(1..).unwrap_or_default();
+    let all = octets.iter().take(1).map(|code| milter::Packet { code: *code, payload: payload.to_vec() });
+    for packet in whole.iter().flatten().cloned().chain(all) {
+        assert!(packet.payload.len() < milter::MAX_PACKET);
+        if let Ok(command) = milter::Command::parse(&packet) {
+            let again = milter_packets(&written(|out| command.encode(out)), usize::MAX);
+            assert_eq!(again.len(), 1);
+            assert_eq!(again[0].as_ref().map(milter::Command::parse), Ok(Ok(command)));
+        }
+        if let Ok(reply) = milter::Reply::parse(&packet) {
+            let again = milter_packets(&written(|out| reply.encode(out)), usize::MAX);
+            assert_eq!(again.len(), 1);
+            assert_eq!(again[0].as_ref().map(milter::Reply::parse), Ok(Ok(reply)));
+        }
+        if let Some(reply) = milter::SmtpReply::parse(&packet.payload) {
+            assert!((400..600).contains(&reply.code) && !reply.text.contains(char::is_control));
+        }
+        if let Some(value) = milter::field_value("X-A", &packet.payload) {
+            let field = [b"X-A: ", &value[..], b"\r\n"].concat();
+            let fields: Vec<_> = header::fields(&field).map(|field| field.raw.len()).collect();
+            assert_eq!(fields, [field.len()], "more than one field");
+            assert!(!has_bare_line_end(&field, true));
+        }
+    }
+}
+
+fn milter_packets(octets: &[u8], size: usize) -> Vec<Result<milter::Packet, milter::PacketError>> {
+    let mut reader = milter::PacketReader::default();
+    let mut all = Vec::new();
+    for mut piece in octets.chunks(size.clamp(1, octets.len().max(1))) {
+        while !piece.is_empty() {
+            let (taken, packet) = reader.push(piece);
+            assert!(taken > 0 && taken <= piece.len());
+            piece = &piece[taken..];
+            if let Some(packet) = packet.transpose() {
+                let is_over = packet.is_err();
+                all.push(packet);
+                if is_over {
+                    return all;
+                }
+            }
+        }
+    }
+    all
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
 }
 
 /// Messages in another form: 7-bit in short lines, or untouched, however they are split.
