@@ -94,8 +94,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("psl", &["src/mail/alignment.rs"]),
     ("axum", &["src/server/admin"]),
     ("clap", &["src/cli"]),
-    ("hyper", &["src/cli", "src/net/https.rs", "src/server/admin"]),
-    ("hyper_util", &["src/cli", "src/net/https.rs", "src/server/admin"]),
+    ("hyper", &["src/cli", "src/net/http_client", "src/server/admin"]),
+    ("hyper_util", &["src/cli", "src/net/http_client", "src/server/admin"]),
 ];
 
 #[test]
