@@ -20,6 +20,7 @@ mod rule;
 mod run;
 mod status;
 mod trace;
+mod webhook;
 
 use std::process::ExitCode;
 

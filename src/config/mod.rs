@@ -7,6 +7,7 @@ mod check;
 mod file;
 mod outbound;
 mod quantity;
+mod webhook;
 
 pub use check::Problem;
 pub use file::{DnssecMode, File, LogFormat, LogLevel, Protocol, TlsMode};
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::mail::{Domain, Network};
 use crate::server::{Publish, RateLimits, SessionLimits};
+use crate::webhook::Settings;
 
 /// What the program needs.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// What domains publish.
     pub publish: Publish,
+    /// Who is told of what happens to messages.
+    pub webhooks: Vec<Settings>,
     /// The log.
     pub log: Log,
 }

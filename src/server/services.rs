@@ -14,6 +14,7 @@ use crate::mail::{AccountId, Clock, Domain};
 use crate::net::tls::Tls;
 use crate::policy::published::{Service, Site, StsMode};
 use crate::store::Store;
+use crate::webhook::Webhook;
 
 /// What sessions work with. One for the process, shared.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub struct Services {
     pub turns: Turns,
     /// What this server is to the world.
     pub publish: Publish,
+    /// Who is told of what happens to messages.
+    pub webhooks: Vec<Arc<Webhook>>,
 }
 
 impl Services {

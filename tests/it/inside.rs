@@ -216,6 +216,7 @@ async fn services(
         rates: Rates::new(limits),
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
+        webhooks: Vec::new(),
     })
 }
 

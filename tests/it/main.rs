@@ -30,4 +30,5 @@ mod signing;
 mod smtp;
 mod smtp_dialogs;
 mod smuggling;
+mod webhooks;
 mod wire;

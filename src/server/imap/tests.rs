@@ -55,6 +55,7 @@ impl World {
             rates: crate::server::Rates::new(crate::server::RateLimits::default()),
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
+            webhooks: Vec::new(),
         };
         Self { services: Arc::new(services), engine, stop: watch::Sender::new(false) }
     }

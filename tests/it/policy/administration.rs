@@ -523,7 +523,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/queue/hold" | "/queue/release" | "/queue/retry" | "/queue/remove") => json!({ "all": true }),
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),
         (_, "/explain") => json!({ "from": "x@ext.test", "to": "g-hid@corp.test" }),
-        (_, "/apply") => json!({}),
+        (_, "/apply" | "/webhooks/{name}/test") => json!({}),
         other => panic!("no body for {other:?}"),
     }
 }

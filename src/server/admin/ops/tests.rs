@@ -46,6 +46,7 @@ async fn admin_over(engine: Arc<dyn Engine>) -> Arc<Admin> {
         turns: crate::accept::Turns::default(),
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
+        webhooks: Vec::new(),
     }))
 }
 

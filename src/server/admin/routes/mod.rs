@@ -14,6 +14,7 @@ mod published;
 mod route;
 mod rule;
 mod status;
+mod webhook;
 
 pub use route::Route;
 
@@ -48,6 +49,7 @@ pub fn routes() -> Vec<Route> {
         apply::routes(),
         messages::routes(),
         audit::routes(),
+        webhook::routes(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -51,6 +51,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         turns: crate::accept::Turns::default(),
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
+        webhooks: Vec::new(),
     });
     (router(Admin::new(services.clone())), services)
 }
