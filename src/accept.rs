@@ -7,6 +7,7 @@ mod assemble;
 pub mod confirmation;
 mod desk;
 mod errand;
+pub mod event;
 mod fulfil;
 mod generate;
 mod held;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::RootCertStore;
 use serde_json::json;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +27,7 @@ use crate::delivery::remote::courier::{self, Courier, Timeouts};
 use crate::delivery::remote::hosts::Own;
 use crate::delivery::remote::security::{self, Security, Setup};
 use crate::delivery::remote::worker::Relay;
+use crate::delivery::webhooks::worker::{self as teller, Teller};
 use crate::directory::{Directory, RecordError};
 use crate::emailauth::EmailAuth;
 use crate::login::{Authenticator, secret_file};
@@ -42,6 +44,7 @@ use crate::server::{LiveDirectory, Rates, Services, Shutdown, imap, smtp};
 use crate::store::engine::rocks::Rocks;
 use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
+use crate::webhook::{self, Webhook};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +175,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
     let directory = Directory::from_records(version, records)?;
     let authenticator = Authenticator::open(&config.data_dir)
         .map_err(|cause| StartError::DataDir { path: config.data_dir.join("login.key"), cause })?;
+    let webhooks = webhooks(config, &store).await?;
     Ok(Services {
         hostname: config.hostname.clone(),
         store,
@@ -186,7 +190,30 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
         hooks: config.hooks.clone(),
+        webhooks,
     })
+}
+
+/// Who is told of what happens to messages. Before anything happens, so that nothing is missed.
+async fn webhooks(config: &Config, store: &Store) -> Result<Vec<Arc<Webhook>>, StartError> {
+    let one = |settings: &webhook::Settings| -> Result<Arc<Webhook>, StartError> {
+        if !settings.url.is_https() && !settings.url.is_local() {
+            tracing::warn!(webhook = %settings.name, "events are told without encryption: its URL is not https");
+        }
+        let is_verified = settings.url.is_https();
+        let roots = if is_verified { roots(settings.ca_file.as_deref())? } else { RootCertStore::empty() };
+        let webhook = Webhook::new(settings.clone(), roots);
+        webhook.map(Arc::new).map_err(|error| StartError::System(io::Error::other(error)))
+    };
+    let webhooks: Vec<Arc<Webhook>> = config.webhooks.iter().map(one).collect::<Result<_, _>>()?;
+    let subscribers = webhooks.iter().map(|webhook| (webhook.subscriber(), webhook.settings.events));
+    let path = config.data_dir.join("store");
+    let dropped = store.subscribe_to_events(subscribers.collect()).await;
+    match dropped.map_err(|cause| StartError::Store { path, cause })? {
+        0 => {}
+        events => tracing::warn!(events, "events of webhooks that are not configured any more are dropped"),
+    }
+    Ok(webhooks)
 }
 
 fn dns(config: &Config) -> Result<Dns, StartError> {
@@ -391,6 +418,15 @@ fn background(services: &Arc<Services>) -> JoinSet<()> {
         admin::ops::hold::decided(directory, Actor::Server, held, decision)
     };
     tasks.spawn(delivery::rounds::run(services.desk(), move || live.directory.current(), audit));
+    for webhook in &services.webhooks {
+        let live = services.clone();
+        tasks.spawn(teller::run(Teller {
+            webhook: webhook.clone(),
+            store: services.store.clone(),
+            clock: services.clock.clone(),
+            directory: Arc::new(move || live.directory.current()),
+        }));
+    }
     tasks
 }
 

@@ -19,6 +19,8 @@ pub mod net;
 
 pub mod store;
 
+pub mod webhook;
+
 pub mod emailauth;
 
 pub mod hooks;

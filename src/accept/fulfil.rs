@@ -8,7 +8,7 @@ use super::record;
 use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
 use crate::directory::Directory;
-use crate::mail::{AccountId, EnhancedCode, MailboxId, ReversePath, Timestamp, one_time};
+use crate::mail::{AccountId, EnhancedCode, EventKinds, MailboxId, ReversePath, Timestamp, one_time};
 use crate::proto::message::compose::{
     self, Action, Approval, Attempted, Dsn, Failure, Original, Reported, Stamp, approval_notice, dsn, monitor_report,
 };
@@ -65,7 +65,7 @@ pub async fn give_up(desk: &Desk, row: &FollowUp) -> Result<(), store::Error> {
 async fn end(desk: &Desk, row: &FollowUp, errand: Option<&Errand>, why: &str) -> Result<(), store::Error> {
     let what = errand.map(Errand::name).unwrap_or_default();
     let details = serde_json::json!({ "what": what, "why": why });
-    desk.store.end_follow_up(row, Some(record::event("not made", details))).await
+    desk.store.end_follow_up(row, Some(record::event("not made", details, EventKinds::NONE))).await
 }
 
 async fn attempt(desk: &Desk, directory: &Directory, row: &FollowUp, errand: &Errand) -> Result<Done, store::Error> {

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::assemble::Parts;
-use super::held::subject;
+use super::held::{HeldPart, Reason, subject};
 use super::letter::{Letter, Origin};
 use crate::directory::Directory;
 use crate::hooks::Note;
-use crate::mail::{AccountId, Address, GroupId, ReversePath, RuleId, Timestamp};
+use crate::mail::{AccountId, Address, EventKind, EventKinds, GroupId, ReversePath, RuleId, Timestamp};
 use crate::policy::sender::Sender;
 use crate::proto::message::header;
 use crate::routing::rules::End;
@@ -95,7 +95,13 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
         "accounts": plan.local.len(),
     });
     merge(&mut record, more);
+    // That somebody monitors is nobody's business.
+    let is_told = |held: &HeldPart| !matches!(held.reason, Reason::Copy { .. });
+    // Of a refusal the session tells, with what it replied.
+    let is_accepted = parts.outcome.refused.is_none();
+    let events = EventKinds::NONE.with_if(EventKind::Accepted, is_accepted);
     TraceWrite {
+        events: events.with_if(EventKind::Held, is_accepted && parts.held.iter().any(is_told)),
         record: encode(&record),
         sender: sender(&letter.sender.reverse_path),
         message_id: message_id(letter.header),
@@ -123,11 +129,14 @@ pub fn refused(
         &mut record,
         json!({ "result": "refused", "reply": reply, "recipients": recipient.iter().collect::<Vec<_>>() }),
     );
+    // RFC 5321 §4.2.1: 4yz is not the last word.
+    let event = if reply.starts_with('4') { EventKind::Deferred } else { EventKind::Refused };
     TraceWrite {
         record: encode(&record),
         sender: sender(reverse_path),
         message_id: None,
         recipients: recipient.into_iter().collect(),
+        events: event.into(),
     }
 }
 
@@ -161,6 +170,7 @@ pub fn generated(header: &[u8], to: &Address, size: usize, now: Timestamp) -> Tr
         sender: None,
         message_id: message_id(header),
         recipients: vec![to.to_string()],
+        events: EventKinds::NONE,
     }
 }
 
@@ -189,14 +199,15 @@ pub fn answered(
         sender: self::sender(&sender.reverse_path),
         message_id: message_id(header),
         recipients: vec![to.to_string()],
+        events: EventKinds::NONE,
     }
 }
 
-/// A later event.
-pub fn event(what: &str, details: Value) -> TraceWrite {
+/// A later event, which subscribers may hear of as `events`.
+pub fn event(what: &str, details: Value, events: EventKinds) -> TraceWrite {
     let mut record = json!({ "event": what });
     merge(&mut record, details);
-    TraceWrite { record: encode(&record), ..TraceWrite::default() }
+    TraceWrite { record: encode(&record), events, ..TraceWrite::default() }
 }
 
 fn facts(letter: &Letter<'_>) -> Value {

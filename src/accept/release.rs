@@ -11,7 +11,7 @@ use super::letter::{Hooked, Letter, Recipient, Wishes};
 use super::signing::{self, Leaving};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
-use crate::mail::{Address, HoldId};
+use crate::mail::{Address, EventKind, EventKinds, HoldId};
 use crate::proto::message::{HeaderAddresses, Scanner};
 use crate::proto::smtp::Notify;
 use crate::routing::rules::Position;
@@ -111,9 +111,11 @@ async fn refuse(
     let to = part.sender.reverse_path.clone().filter(|_| part.is_answerable && !failed.is_empty());
     let dsn = to.map(|to| Errand::Dsn(Dsn { to, failed, arrived: held.created }));
     let details = serde_json::json!({ "by": by, "text": text, "reason": part.reason });
+    // That somebody monitors is nobody's business.
+    let events = EventKinds::NONE.with_if(EventKind::Refused, !matches!(part.reason, Reason::Copy { .. }));
     let delivered = desk.store.deliver_more(Continuation {
         follow_ups: dsn.into_iter().map(aftermath::new).collect(),
-        trace: Some(record::event("refused", details)),
+        trace: Some(record::event("refused", details, events)),
         finish: Some(held.id),
         ..Continuation::new(held.transaction, desk.clock.now())
     });
@@ -226,7 +228,7 @@ async fn commit(
         rules,
         holds: parts.holds,
         follow_ups,
-        trace: Some(record::event("released", details)),
+        trace: Some(record::event("released", details, EventKind::Released.into())),
         extra: parts.extra,
         finish: Some(held.id),
         ..Continuation::new(held.transaction, letter.now)

@@ -9,7 +9,7 @@ use super::aftermath::managers;
 use super::errand::{self, Errand, SentTo, What};
 use super::record;
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, ReversePath, Timestamp};
+use crate::mail::{AccountId, Address, EventKind, ReversePath, Timestamp};
 use crate::store::{LastAttempt, QueueItem, QueueKind, Remote, Returns, TraceWrite};
 
 /// What came of an attempt for one item.
@@ -89,8 +89,14 @@ pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> Option<TraceWrite> 
         let is_as_before = before.is_some_and(|before| (&before.text, before.status) == (&now.text, now.status));
         one.report || !is_as_before || !matches!(one.what, Happened::Deferred { .. })
     };
+    let kind = |one: &Attempted<'_>| match one.what {
+        Happened::Relayed => EventKind::Relayed,
+        Happened::Failed => EventKind::Bounced,
+        Happened::Deferred { .. } => EventKind::Deferred,
+    };
+    let kinds = attempted.iter().filter(is_news).map(kind).collect();
     let recipients: Vec<Value> = attempted.iter().filter(is_news).filter_map(one).collect();
-    let event = || record::event("attempt", json!({ "time": now.millis(), "recipients": recipients }));
+    let event = || record::event("attempt", json!({ "time": now.millis(), "recipients": recipients }), kinds);
     (!recipients.is_empty()).then(event)
 }
 

@@ -14,6 +14,7 @@ use super::hook::HookCommand;
 use super::organisation::{DepartmentCommand, OrganisationCommand, RelayCommand};
 use super::rule::RuleCommand;
 use super::trace::{AuditCommand, Explain, TraceCommand};
+use super::webhook::WebhookCommand;
 
 /// A mail server: SMTP in, RocksDB at rest, IMAP out.
 #[derive(Debug, Parser)]
@@ -80,6 +81,9 @@ pub enum Command {
     /// Messages that wait for a decision.
     #[command(subcommand)]
     Hold(HoldCommand),
+    /// Others who are told of what happens to messages.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// What administrators did.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -186,6 +190,9 @@ mod tests {
             ("explain --from a@b.test --to alice@corp.test --auth alice@corp.test --spf pass", false),
             ("queue list --host partner.test", true),
             ("hold refuse 00000000000000000001 --text no", true),
+            ("webhook list --json", true),
+            ("webhook test crm", true),
+            ("webhook test", false),
             ("audit verify --organisation acme", true),
             ("", false),
             ("explode", false),

@@ -21,6 +21,7 @@ mod rule;
 mod run;
 mod status;
 mod trace;
+mod webhook;
 
 use std::process::ExitCode;
 

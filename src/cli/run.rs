@@ -2,7 +2,7 @@
 
 use super::client::{Client, Failure};
 use super::command::{Cli, Command};
-use super::{account, alias, apply, demo, domain, group, hold, hook, organisation, rule, status, trace};
+use super::{account, alias, apply, demo, domain, group, hold, hook, organisation, rule, status, trace, webhook};
 use crate::config::Config;
 
 /// Carries out one command.
@@ -33,6 +33,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Queue(command) => hold::queue(&client, command),
         Command::Hook(command) => hook::run(&client, command),
         Command::Hold(command) => hold::hold(&client, command),
+        Command::Webhook(command) => webhook::run(&client, command),
         Command::Audit(command) => trace::audit(&client, command),
     }
 }

@@ -9,7 +9,7 @@ use super::file::{
 };
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
-use super::{hooks, outbound};
+use super::{hooks, outbound, webhook};
 use crate::mail::Domain;
 use crate::policy::published::{Service, StsMode};
 use crate::server::{Publish, RateLimits, SessionLimits};
@@ -88,6 +88,28 @@ pub enum Problem {
         /// What could have been.
         allowed: &'static str,
     },
+    /// A webhook that cannot be.
+    #[error("webhook {number}: {key} = {value:?} cannot be; allowed: {allowed}")]
+    Webhook {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// Which key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What could have been.
+        allowed: &'static str,
+    },
+    /// Secrets that cannot be used.
+    #[error("webhook {number}: secret_file {}: {why}", path.display())]
+    Secret {
+        /// The webhook's place in the file, from 1.
+        number: usize,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Not an address that can be written to.
     #[error("outbound.tls_report_contact: {0:?} is not an address")]
     Contact(String),
@@ -143,6 +165,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         outbound: outbound::check(file.outbound, folder)?,
         hooks: hooks::check(file.hook, folder)?,
         publish,
+        webhooks: webhook::check(file.webhook, folder)?,
         log: Log { format: file.log.format, level: file.log.level },
     })
 }

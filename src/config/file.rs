@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::hooks::HookTable;
 use super::outbound::OutboundTable;
 use super::quantity::{Size, Time};
+use super::webhook::WebhookTable;
 use crate::mail::Network;
 
 /// The file.
@@ -48,6 +49,9 @@ pub struct File {
     /// Signatures.
     #[serde(default)]
     pub dkim: DkimTable,
+    /// Who is told of what happens to messages.
+    #[serde(default)]
+    pub webhook: Vec<WebhookTable>,
     /// The log.
     #[serde(default)]
     pub log: LogTable,

@@ -8,6 +8,7 @@ mod file;
 mod hooks;
 mod outbound;
 mod quantity;
+mod webhook;
 
 pub use check::Problem;
 pub use file::{DnssecMode, File, LogFormat, LogLevel, Protocol, TlsMode};
@@ -23,6 +24,7 @@ use std::time::Duration;
 use crate::hooks::Hooks;
 use crate::mail::{Domain, Network};
 use crate::server::{Publish, RateLimits, SessionLimits};
+use crate::webhook::Settings;
 
 /// What the program needs.
 #[derive(Clone, Debug)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub hooks: Arc<Hooks>,
     /// What domains publish.
     pub publish: Publish,
+    /// Who is told of what happens to messages.
+    pub webhooks: Vec<Settings>,
     /// The log.
     pub log: Log,
 }

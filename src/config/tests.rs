@@ -69,6 +69,7 @@ fn default_file_documents_every_key_and_no_other() {
         "[dns]",
         "[outbound]",
         "[[outbound.route]]",
+        "[[webhook]]",
         "[log]",
     ] {
         for key in keys(section) {

@@ -29,6 +29,11 @@ impl Timestamp {
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
+
+    /// As in RFC 3339, in UTC; the epoch for a time beyond what the calendar holds.
+    pub fn rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().to_string()
+    }
 }
 
 /// Tells the time. The server holds the system's; tests hold one that they move.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Timestamp;
 
@@ -109,6 +109,14 @@ macro_rules! stamped_id {
                 &self.0
             }
 
+            /// What sorts before every id that was made at this time or later. 48 bits of milliseconds: later moments do
+            /// not occur.
+            pub fn first_at(at: Timestamp) -> Self {
+                let mut id = [0; 12];
+                id[..6].copy_from_slice(&at.millis().clamp(0, (1 << 48) - 1).to_be_bytes()[2..]);
+                Self(id)
+            }
+
             /// When the id was made, in milliseconds.
             pub fn timestamp(&self) -> Timestamp {
                 let mut ms = [0; 8];
@@ -156,6 +164,10 @@ stamped_id! {
 stamped_id! {
     /// A message that waits for somebody's decision.
     HoldId
+}
+stamped_id! {
+    /// Something that happened to a message: the same however often, and whomever, it is told.
+    EventId
 }
 
 fn write_base32(octets: &[u8; 12], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -223,6 +235,11 @@ impl BlobIds {
         HoldId(self.draw(now))
     }
 
+    /// A new id for an event.
+    pub fn next_event(&self, now: Timestamp) -> EventId {
+        EventId(self.draw(now))
+    }
+
     fn draw(&self, now: Timestamp) -> [u8; 12] {
         let mut id = [0; 12];
         id[..6].copy_from_slice(&now.millis().max(0).to_be_bytes()[2..]);
@@ -246,6 +263,7 @@ mod tests {
         assert!(early < late);
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!(early.timestamp().millis(), 1_700_000_000_000);
+        assert!(BlobId::first_at(early.timestamp()) < early && early < BlobId::first_at(late.timestamp()));
         assert!("zzzz".parse::<BlobId>().is_err());
         assert!("vvvvvvvvvvvvvvvvvvvv".parse::<BlobId>().is_err());
     }

@@ -10,6 +10,7 @@ mod address;
 mod alignment;
 mod clock;
 mod dsn;
+mod event;
 mod flag;
 mod id;
 mod key_algorithm;
@@ -27,10 +28,11 @@ pub use address::{
 pub use alignment::{is_aligned, organisational_domain};
 pub use clock::{Clock, Timestamp};
 pub use dsn::{Notify, Ret};
+pub use event::{EventKind, EventKinds};
 pub use flag::{Flags, Keyword, SystemFlag, SystemFlags};
 pub use id::{
-    AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, GroupId, HoldId, MailboxId, OrganisationId, QueueId,
-    RelayId, RuleId,
+    AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, EventId, GroupId, HoldId, MailboxId, OrganisationId,
+    QueueId, RelayId, RuleId,
 };
 pub use key_algorithm::KeyAlgorithm;
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};

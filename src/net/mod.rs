@@ -4,7 +4,7 @@
 mod connection;
 pub mod dns;
 pub mod dnssec;
-pub mod https;
+pub mod http_client;
 pub mod limits;
 pub mod listener;
 pub mod proxy_protocol;

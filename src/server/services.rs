@@ -15,6 +15,7 @@ use crate::mail::{AccountId, Clock, Domain};
 use crate::net::tls::Tls;
 use crate::policy::published::{Service, Site, StsMode};
 use crate::store::Store;
+use crate::webhook::Webhook;
 
 /// What sessions work with. One for the process, shared.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Services {
     pub publish: Publish,
     /// Programs that take part in decisions.
     pub hooks: Arc<Hooks>,
+    /// Who is told of what happens to messages.
+    pub webhooks: Vec<Arc<Webhook>>,
 }
 
 impl Services {

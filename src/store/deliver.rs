@@ -12,9 +12,10 @@ use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::Shape;
 use super::rule_set::Counting;
+use super::trace::TracePlace;
 use super::{
     Content, Error, FollowUp, FollowUpKey, Fulfilment, Held, Message, NewFollowUp, NewHold, NewQueueItem, QueueItem,
-    QueueKind, RuleSet, RuleSetId, StateKey, Store, TraceWrite, follow_up, hold, key, queue, record, state, trace,
+    QueueKind, RuleSet, RuleSetId, StateKey, Store, TraceWrite, follow_up, hold, key, queue, record, state,
 };
 use crate::mail::{
     AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Span, Timestamp, Uid,
@@ -276,11 +277,11 @@ impl Store {
         }
         if let Some(write) = delivery.trace {
             let to = if copy_of.is_some() { &[] } else { draft.now_to.as_slice() };
-            draft.writes.append(&mut trace::writes(key::trace(base), base, write, to)?);
+            draft.writes.append(&mut self.trace_writes(TracePlace::first(base), write, to)?);
         }
         if let Some(original) = copy_of {
-            let event = key::trace_event(original, self.inner.blob_ids.next(now));
-            draft.writes.append(&mut trace::writes(event, original, TraceWrite::default(), &draft.now_to)?);
+            let event = TracePlace::event(original, self.inner.blob_ids.next(now));
+            draft.writes.append(&mut self.trace_writes(event, TraceWrite::default(), &draft.now_to)?);
         }
         let keep = draft.is_referred_to();
         let transaction = copy_of.unwrap_or(base);
@@ -325,8 +326,8 @@ impl Store {
         draft.follow_ups(self, more.follow_ups)?;
         draft.extra(more.extra)?;
         if more.trace.is_some() || !draft.now_to.is_empty() {
-            let event = key::trace_event(base, self.inner.blob_ids.next(now));
-            draft.writes.append(&mut trace::writes(event, base, more.trace.unwrap_or_default(), &draft.now_to)?);
+            let event = TracePlace::event(base, self.inner.blob_ids.next(now));
+            draft.writes.append(&mut self.trace_writes(event, more.trace.unwrap_or_default(), &draft.now_to)?);
         }
         let placement = draft.placement(more.internal_date, Keys::Checked, WhenFull::Queue);
         let mut posting = Posting { forms, ..draft.posting(self, placement, more.reverse_path) };

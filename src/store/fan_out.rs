@@ -9,7 +9,8 @@ use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::{Shape, Slice};
 use super::rule_set::Counting;
-use super::{Error, Placed, Store, Target, TraceWrite, WhenFull, key, record, trace};
+use super::trace::TracePlace;
+use super::{Error, Placed, Store, Target, TraceWrite, WhenFull, key, record};
 use crate::mail::{BlobId, ReversePath, Timestamp};
 
 /// A slice that waits.
@@ -49,12 +50,8 @@ impl Store {
         let Slice { internal_date, reverse_path, shapes, mut targets } = record::decode_slice(&value)?;
         targets.sort_by_key(|target| (target.account, target.mailbox, target.origin));
         let mut writes = vec![Write { key: guard.clone(), value: None }];
-        writes.append(&mut trace::writes(
-            key::trace_event(transaction, id),
-            transaction,
-            TraceWrite::default(),
-            &targets,
-        )?);
+        let event = TracePlace::event(transaction, id);
+        writes.append(&mut self.trace_writes(event, TraceWrite::default(), &targets)?);
         let posting = Posting {
             forms: shapes.iter().map(|_| PostedForm::Stored).collect(),
             uses: Vec::new(),

@@ -4,7 +4,8 @@
 
 use super::engine::{Durability, Keyspace, Write};
 use super::references::References;
-use super::{Error, StateKey, Store, TraceWrite, key, record, trace};
+use super::trace::TracePlace;
+use super::{Error, StateKey, Store, TraceWrite, key, record};
 use crate::mail::{BlobId, HoldId, Timestamp};
 
 /// Which row.
@@ -85,8 +86,8 @@ impl Store {
         let (now, blob, guard) = (self.inner.clock.now(), row.blob, key::follow_up(row.key));
         let event = match event {
             Some(event) => {
-                let place = key::trace_event(row.key.transaction, self.inner.blob_ids.next(now));
-                trace::writes(place, row.key.transaction, event, &[])?
+                let place = TracePlace::event(row.key.transaction, self.inner.blob_ids.next(now));
+                self.trace_writes(place, event, &[])?
             }
             None => Vec::new(),
         };

@@ -2,8 +2,8 @@
 
 use super::engine::{Key, Keyspace};
 use super::record::DeliveryKind;
-use super::{FollowUpKey, HoldKind, Lane, Origin, QueueList, QueueSender, RuleSetId, SliceKey};
-use crate::mail::{AccountId, BlobId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
+use super::{FollowUpKey, HoldKind, Lane, Origin, QueueList, QueueSender, RuleSetId, SliceKey, SubscriberId};
+use crate::mail::{AccountId, BlobId, EventId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
 
 /// Where this store's format version stands.
 pub fn format() -> Key {
@@ -214,6 +214,34 @@ pub fn follow_up_range(after: Option<FollowUpKey>) -> (Vec<u8>, Vec<u8>) {
 pub fn parse_follow_up(key: &[u8]) -> Option<FollowUpKey> {
     let (transaction, id) = key.strip_prefix(b"u")?.split_first_chunk::<12>()?;
     Some(FollowUpKey { transaction: BlobId::from_octets(*transaction), id: parse_message(id)? })
+}
+
+/// An event that a subscriber has still to be told.
+pub fn outbox(subscriber: SubscriberId, event: EventId) -> Key {
+    (Keyspace::Task, join(&[b"o", subscriber.octets(), event.octets()]))
+}
+
+/// Bounds of a subscriber's events, or of those after one.
+pub fn outbox_range(subscriber: SubscriberId, after: Option<EventId>) -> (Vec<u8>, Vec<u8>) {
+    let all = join(&[b"o", subscriber.octets()]);
+    let to = successor(&all);
+    (after.map_or(all, |after| following(outbox(subscriber, after).1)), to)
+}
+
+/// Bounds of the events of all subscribers.
+pub fn outboxes_range() -> (Vec<u8>, Vec<u8>) {
+    (b"o".to_vec(), b"p".to_vec())
+}
+
+/// Subscriber and event of a key.
+pub fn parse_outbox(key: &[u8]) -> Option<(SubscriberId, EventId)> {
+    let (subscriber, event) = key.strip_prefix(b"o")?.split_first_chunk::<8>()?;
+    Some((SubscriberId::from_octets(*subscriber), EventId::from_octets(event.try_into().ok()?)))
+}
+
+/// True if it is such a key.
+pub fn is_outbox((keyspace, key): &Key) -> bool {
+    *keyspace == Keyspace::Task && key.starts_with(b"o")
 }
 
 /// A row of the caller's own.

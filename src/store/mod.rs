@@ -21,6 +21,7 @@ mod hold;
 mod mailbox;
 mod migrate;
 mod monitored;
+mod outbox;
 mod placement;
 mod posting;
 mod purge;
@@ -42,6 +43,7 @@ pub use folder::{Folder, Folders};
 pub use follow_up::{FollowUp, FollowUpKey, Fulfilment, NewFollowUp};
 pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
+pub use outbox::{OutboxCount, OutboxEvent, OutboxRow, OutboxSource, SubscriberId};
 pub use queue::{
     Arrival, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, QueueArrivals,
     QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Returns, Settlement,
@@ -103,6 +105,7 @@ struct Inner {
     blob_ids: Arc<BlobIds>,
     watches: watch::Watches,
     news: News,
+    subscribers: outbox::Subscribers,
 }
 
 /// What the workers behind the store wait for.
@@ -118,7 +121,14 @@ impl Store {
     /// Needs a runtime for the work left undone.
     pub async fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, drawn: [u8; 3]) -> Result<Self, Error> {
         let blob_ids = Arc::new(BlobIds::new(drawn));
-        let inner = Inner { engine, clock, blob_ids, watches: watch::Watches::default(), news: News::default() };
+        let inner = Inner {
+            engine,
+            clock,
+            blob_ids,
+            watches: watch::Watches::default(),
+            news: News::default(),
+            subscribers: outbox::Subscribers::default(),
+        };
         let store = Self { inner: Arc::new(inner) };
         store.migrate().await?;
         store.drop_abandoned_content().await?;
@@ -143,6 +153,7 @@ impl Store {
     ) -> Result<T, Error> {
         let result = Arc::new(Mutex::new(None));
         let slot = result.clone();
+        let is_told = self.inner.subscribers.concern(&writes);
         let answer = self.inner.engine.submit(Transaction {
             reads,
             writes,
@@ -154,6 +165,9 @@ impl Store {
             durability,
         });
         answer.await.unwrap_or(Err(Error::Unavailable))?;
+        if is_told {
+            self.inner.subscribers.tell();
+        }
         let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         result.ok_or(Error::Unavailable)
     }

@@ -4,8 +4,8 @@
 
 use super::engine::{Durability, Key, Keyspace, Write};
 use super::record::{DeliveryRow, TraceEntry, TraceTerm};
-use super::{Error, Origin, Reader, Store, Target, key, record};
-use crate::mail::{AccountId, BlobId, Timestamp};
+use super::{Error, Origin, OutboxSource, Reader, Store, Target, key, record};
+use crate::mail::{AccountId, BlobId, EventKind, EventKinds, Timestamp};
 
 /// What is known of a message, or of a later event.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,41 @@ pub struct TraceWrite {
     pub message_id: Option<String>,
     /// Addressed recipients, and those on other hosts: at most 20,000.
     pub recipients: Vec<String>,
+    /// What has happened, for those who subscribe to it; that it was delivered is known without.
+    pub events: EventKinds,
+}
+
+/// Where a row of a trace stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TracePlace {
+    /// The message.
+    pub transaction: BlobId,
+    /// The later event; `None` for the trace itself.
+    pub event: Option<BlobId>,
+}
+
+impl TracePlace {
+    /// The trace of a message itself.
+    pub fn first(transaction: BlobId) -> Self {
+        Self { transaction, event: None }
+    }
+
+    /// A later event, under a new id.
+    pub fn event(transaction: BlobId, event: BlobId) -> Self {
+        Self { transaction, event: Some(event) }
+    }
+
+    fn source(self) -> OutboxSource {
+        self.event.map_or(OutboxSource::Message, OutboxSource::Event)
+    }
+
+    /// Its key.
+    pub fn key(self) -> Key {
+        match self.event {
+            None => key::trace(self.transaction),
+            Some(event) => key::trace_event(self.transaction, event),
+        }
+    }
 }
 
 /// What to find. All that is given must be so.
@@ -86,14 +121,14 @@ impl Store {
     /// Adds an event to the trace of a message: released, refused, a forward that failed. Durable.
     pub async fn trace_event(&self, transaction: BlobId, event: TraceWrite) -> Result<(), Error> {
         let id = self.inner.blob_ids.next(self.inner.clock.now());
-        let writes = writes(key::trace_event(transaction, id), transaction, event, &[])?;
+        let writes = self.trace_writes(TracePlace::event(transaction, id), event, &[])?;
         self.transact(vec![], writes, Durability::Synced, |_| Ok((vec![], ()))).await
     }
 
     /// Keeps a trace of a message that was not accepted. Not durable: it is on disk with the next commit that is.
     pub async fn note_refusal(&self, refusal: TraceWrite) -> Result<BlobId, Error> {
         let id = self.inner.blob_ids.next(self.inner.clock.now());
-        let writes = writes(key::trace(id), id, refusal, &[])?;
+        let writes = self.trace_writes(TracePlace::first(id), refusal, &[])?;
         self.transact(vec![], writes, Durability::Buffered, |_| Ok((vec![], ()))).await?;
         Ok(id)
     }
@@ -136,31 +171,34 @@ impl Store {
             expired += rows;
         }
     }
-}
 
-/// The writes of a row under `key`, with its index; it tells of the deliveries to `targets`, which are in order.
-pub(super) fn writes(
-    key: Key,
-    transaction: BlobId,
-    write: TraceWrite,
-    targets: &[Target],
-) -> Result<Vec<Write>, Error> {
-    if write.record.len() > MAX_RECORD || write.recipients.len() > MAX_RECIPIENTS {
-        return Err(Error::Limit);
+    /// The writes of a row with its index, and of what subscribers are to be told of it; it tells of the deliveries to
+    /// `targets`, which are in order.
+    pub(super) fn trace_writes(
+        &self,
+        place: TracePlace,
+        write: TraceWrite,
+        targets: &[Target],
+    ) -> Result<Vec<Write>, Error> {
+        if write.record.len() > MAX_RECORD || write.recipients.len() > MAX_RECIPIENTS {
+            return Err(Error::Limit);
+        }
+        let mut terms: Vec<TraceTerm> = Vec::with_capacity(2 + write.recipients.len());
+        terms.extend(write.sender.iter().map(|text| record::trace_term(SENDER, text)));
+        terms.extend(write.message_id.iter().map(|text| record::trace_term(MESSAGE_ID, text)));
+        terms.extend(write.recipients.iter().map(|text| record::trace_term(RECIPIENT, text)));
+        terms.sort_unstable();
+        terms.dedup();
+        let of = |origin| targets.iter().filter(move |t| t.origin == origin).map(|t| t.account).collect();
+        let (ordinary, monitors): (Vec<AccountId>, Vec<AccountId>) = (of(Origin::Ordinary), of(Origin::Monitor));
+        let index = |term: &TraceTerm| Write { key: key::trace_index(*term, place.transaction), value: Some(vec![]) };
+        let mut writes: Vec<Write> = terms.iter().map(index).collect();
+        let events = write.events.with_if(EventKind::Delivered, !ordinary.is_empty());
+        writes.append(&mut self.outbox_writes(place.transaction, place.source(), events));
+        let entry = TraceEntry { record: write.record, terms, ordinary, monitors };
+        writes.push(Write { key: place.key(), value: Some(record::encode_trace(&entry)) });
+        Ok(writes)
     }
-    let mut terms: Vec<TraceTerm> = Vec::with_capacity(2 + write.recipients.len());
-    terms.extend(write.sender.iter().map(|text| record::trace_term(SENDER, text)));
-    terms.extend(write.message_id.iter().map(|text| record::trace_term(MESSAGE_ID, text)));
-    terms.extend(write.recipients.iter().map(|text| record::trace_term(RECIPIENT, text)));
-    terms.sort_unstable();
-    terms.dedup();
-    let of = |origin| targets.iter().filter(move |t| t.origin == origin).map(|t| t.account).collect();
-    let (ordinary, monitors) = (of(Origin::Ordinary), of(Origin::Monitor));
-    let index = |term: &TraceTerm| Write { key: key::trace_index(*term, transaction), value: Some(vec![]) };
-    let mut writes: Vec<Write> = terms.iter().map(index).collect();
-    let entry = TraceEntry { record: write.record, terms, ordinary, monitors };
-    writes.push(Write { key, value: Some(record::encode_trace(&entry)) });
-    Ok(writes)
 }
 
 /// A query being answered.
@@ -213,10 +251,10 @@ impl<'a> Search<'a> {
     }
 
     fn run(&self, query: &TraceQuery) -> Result<Vec<TraceRow>, Error> {
-        let (Some((driver, others)), first) = (self.sources.split_first(), bound(query.from)) else {
+        let (Some((driver, others)), first) = (self.sources.split_first(), BlobId::first_at(query.from)) else {
             return Ok(Vec::new());
         };
-        let mut before = query.after.map_or(bound(query.to), |after| after.min(bound(query.to)));
+        let mut before = query.after.map_or(BlobId::first_at(query.to), |after| after.min(BlobId::first_at(query.to)));
         let mut found = Vec::new();
         while found.len() < query.limit {
             let page = self.page(driver, (first, before))?;
@@ -390,7 +428,12 @@ impl<'a> Search<'a> {
 
 impl Reader<'_> {
     /// What has become of a delivery.
-    fn delivery(&self, account: AccountId, transaction: BlobId, origin: Origin) -> Result<Option<DeliveryRow>, Error> {
+    pub(super) fn delivery(
+        &self,
+        account: AccountId,
+        transaction: BlobId,
+        origin: Origin,
+    ) -> Result<Option<DeliveryRow>, Error> {
         let (keyspace, key) = key::delivery(account, transaction, origin);
         if let Some(value) = self.snapshot.get(keyspace, &key)? {
             return record::decode_delivery(&value).map(Some);
@@ -404,7 +447,7 @@ impl Reader<'_> {
     /// The writes that remove some of what is too old, and how many rows of traces that is.
     fn expired_traces(&self, before: Timestamp) -> Result<(Vec<Write>, u64), Error> {
         let (mut writes, mut rows) = (Vec::new(), 0);
-        let (from, to) = key::trace_range((bound(Timestamp::from_millis(0)), bound(before)));
+        let (from, to) = key::trace_range((BlobId::first_at(Timestamp::from_millis(0)), BlobId::first_at(before)));
         self.snapshot.range(Keyspace::Log, &from, &to, &mut |key, value| {
             writes.push(Write::delete(Keyspace::Log, key.to_vec()));
             rows += 1;
@@ -425,17 +468,6 @@ impl Reader<'_> {
 fn recipients(entry: &TraceEntry) -> impl Iterator<Item = (AccountId, Origin)> {
     let ordinary = entry.ordinary.iter().map(|account| (*account, Origin::Ordinary));
     ordinary.chain(entry.monitors.iter().map(|account| (*account, Origin::Monitor)))
-}
-
-/// The first id of a moment.
-fn bound(at: Timestamp) -> BlobId {
-    let mut octets = [0; 12];
-    // 48 bits of milliseconds: later moments do not occur.
-    let millis = at.millis().clamp(0, (1 << 48) - 1).to_be_bytes();
-    for (place, octet) in octets.iter_mut().zip(millis.into_iter().skip(2)) {
-        *place = octet;
-    }
-    BlobId::from_octets(octets)
 }
 
 const SENDER: u8 = b's';

@@ -217,6 +217,7 @@ async fn services(
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
         hooks: Arc::default(),
+        webhooks: Vec::new(),
     })
 }
 

@@ -31,4 +31,5 @@ mod signing;
 mod smtp;
 mod smtp_dialogs;
 mod smuggling;
+mod webhooks;
 mod wire;

@@ -5,6 +5,7 @@ mod audit;
 mod fan_out;
 mod holding;
 mod model;
+mod outbox;
 mod queue;
 mod trace;
 mod usage;

@@ -41,6 +41,7 @@ async fn accepted(store: &Store, number: u32, sender: &str, recipient: &str) -> 
         sender: Some(sender.to_owned()),
         message_id: Some(format!("<{number}.{sender}>")),
         recipients: vec![recipient.to_owned()],
+        ..TraceWrite::default()
     });
     let id = delivery.content.blob();
     store.deliver(delivery).await.unwrap();
@@ -244,7 +245,10 @@ async fn a_million_traces_answer_within_a_second() {
             let sender = Some(format!("s{}@a.test", n % 5000));
             let message_id = Some(format!("<{n}@a.test>"));
             let recipients = vec![format!("r{}@c.test", n % 3000)];
-            store.note_refusal(TraceWrite { record, sender, message_id, recipients }).await.unwrap();
+            store
+                .note_refusal(TraceWrite { record, sender, message_id, recipients, ..TraceWrite::default() })
+                .await
+                .unwrap();
         });
         if waiting.len() >= 1000 {
             waiting.join_next().await.unwrap().unwrap();

@@ -737,7 +737,7 @@ fn until(now: Timestamp, then: Timestamp) -> Duration {
 }
 
 /// For pauses that differ; without randomness they do not.
-fn drawn() -> u64 {
+pub(in crate::delivery) fn drawn() -> u64 {
     let mut octets = [0; 8];
     let _ = getrandom::fill(&mut octets);
     u64::from_le_bytes(octets)

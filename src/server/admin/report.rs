@@ -50,6 +50,48 @@ pub struct AskedView {
     pub mailed: bool,
 }
 
+/// A webhook, and how it went with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookView {
+    /// What it is called.
+    pub name: String,
+    /// Where it listens.
+    pub url: String,
+    /// What it is told of.
+    pub events: Vec<String>,
+    /// Events that wait.
+    pub waiting: usize,
+    /// When the oldest of them has happened; RFC 3339, UTC.
+    pub oldest: Option<String>,
+    /// When it took the first event, or the first after a failure.
+    pub worked: Option<String>,
+    /// When it last failed.
+    pub failed: Option<String>,
+    /// How.
+    pub failure: Option<String>,
+    /// Events given up because they were too old.
+    pub given_up: u64,
+    /// Events dropped because too many waited.
+    pub dropped: u64,
+}
+
+/// What a webhook answers to `ping`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookAnswerView {
+    /// The id that it was told.
+    pub id: String,
+    /// It answers with success.
+    pub taken: bool,
+    /// Why not.
+    pub failure: Option<String>,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// The beginning of its answer's content.
+    pub answer: String,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
 /// A record of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {

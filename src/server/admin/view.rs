@@ -316,7 +316,7 @@ impl From<Lock> for LockView {
     }
 }
 
-/// As in RFC 3339, in UTC; the epoch for a time beyond what the calendar holds.
+/// As in RFC 3339, in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default().to_string()
+    at.rfc3339()
 }

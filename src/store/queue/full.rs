@@ -1,14 +1,17 @@
 //! Items for local accounts that had no room.
 
 use super::{QueueItem, QueueKind, deletes, write_item};
-use crate::mail::{QueueId, Timestamp};
+use crate::mail::{EventKind, QueueId, Timestamp};
 use crate::store::engine::{Durability, Write};
 use crate::store::placement::{Keys, Placement};
 use crate::store::posting::{PostedForm, Posting};
 use crate::store::record::{DeliveryRow, DeliveryState, Shape};
 use crate::store::references::References;
 use crate::store::rule_set::Counting;
-use crate::store::{Error, FollowUp, FollowUpKey, Placed, Store, Target, WhenFull, follow_up, key, record, required};
+use crate::store::{
+    Error, FollowUp, FollowUpKey, Origin, OutboxSource, Placed, Store, Target, WhenFull, follow_up, key, record,
+    required,
+};
 
 impl Store {
     /// Tries an item again at `due`: one attempt more. Durable.
@@ -37,7 +40,8 @@ impl Store {
         }
         let more = u32::try_from(rows.len()).map_err(|_| Error::Limit)?;
         let reads = vec![key::queue_item(id), key::reference(item.blob)];
-        let puts: Vec<Write> = rows.iter().map(follow_up::put).collect();
+        let mut puts: Vec<Write> = rows.iter().map(follow_up::put).collect();
+        puts.append(&mut self.told(&item, EventKind::Bounced));
         let item = self
             .transact(reads, puts, Durability::Synced, move |values| {
                 let [stored, count] = values else { return Err(Error::Corrupt) };
@@ -92,8 +96,20 @@ impl Store {
                 when_full: WhenFull::Refuse,
             },
         };
-        let delivered = self.commit_posting(posting, deletes(&item)).await?;
+        let mut writes = deletes(&item);
+        writes.append(&mut self.told(&item, EventKind::Delivered));
+        let delivered = self.commit_posting(posting, writes).await?;
         Ok(delivered.placed.first().copied())
+    }
+
+    /// What subscribers hear of the end of an item.
+    fn told(&self, item: &QueueItem, what: EventKind) -> Vec<Write> {
+        match &item.kind {
+            QueueKind::Full(target) if target.origin == Origin::Ordinary => {
+                self.outbox_writes(item.transaction, OutboxSource::Delivery(target.account), what.into())
+            }
+            QueueKind::Full(_) | QueueKind::Remote(_) => Vec::new(),
+        }
     }
 }
 

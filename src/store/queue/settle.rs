@@ -4,7 +4,8 @@ use super::{HeldBy, LastAttempt, QueueItem, deletes, write_item};
 use crate::mail::{BlobId, QueueId, Timestamp};
 use crate::store::engine::{Durability, Write};
 use crate::store::references::References;
-use crate::store::{Error, FollowUp, FollowUpKey, Store, TraceWrite, follow_up, key, record, trace};
+use crate::store::trace::TracePlace;
+use crate::store::{Error, FollowUp, FollowUpKey, Store, TraceWrite, follow_up, key, record};
 
 /// What came of an attempt with some items of one message.
 #[derive(Clone, Debug)]
@@ -66,8 +67,8 @@ impl Store {
         let more = u32::try_from(rows.len()).map_err(|_| Error::Limit)?;
         let event = match event {
             Some(event) => {
-                let place = key::trace_event(transaction, self.inner.blob_ids.next(now));
-                trace::writes(place, transaction, event, &[])?
+                let place = TracePlace::event(transaction, self.inner.blob_ids.next(now));
+                self.trace_writes(place, event, &[])?
             }
             None => Vec::new(),
         };

@@ -6,6 +6,7 @@ mod delivery_list;
 mod follow_up;
 mod hold;
 mod log;
+mod outbox;
 mod queue;
 mod slice;
 
@@ -17,6 +18,7 @@ pub use log::{
     decode_audit_head, decode_delivery, decode_trace, encode_audit, encode_audit_head, encode_delivery, encode_trace,
     trace_record, trace_term,
 };
+pub use outbox::{decode_outbox, encode_outbox};
 pub use queue::{decode_queue_item, encode_queue_item};
 pub use slice::{Shape, Slice, decode_slice, encode_slice};
 

@@ -4,7 +4,7 @@ mod killed;
 mod network;
 mod postfix;
 mod queue;
-mod remote;
+pub mod remote;
 mod returns;
 mod three_hosts;
 

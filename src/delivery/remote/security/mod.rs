@@ -30,7 +30,7 @@ use crate::accept::Desk;
 use crate::directory::Directory;
 use crate::mail::{Clock, Domain, EnhancedCode, Host, Timestamp};
 use crate::net::dns::{Dns, DnsError};
-use crate::net::https::Https;
+use crate::net::http_client::{HttpClient, Names};
 use crate::proto::mta_sts::Mode as StsMode;
 use crate::proto::tls_report::{self, Judged, PolicyKind, ResultType};
 use crate::store::{Error, Store};
@@ -56,7 +56,7 @@ pub struct Security {
 #[derive(Debug)]
 struct Inquiry {
     dns: Dns,
-    https: Https,
+    https: HttpClient,
     store: Store,
     clock: Arc<dyn Clock>,
     smtp_port: u16,
@@ -184,9 +184,7 @@ impl Security {
     pub fn with(setup: Setup) -> Result<Self, rustls::Error> {
         let Setup { dns, store, clock, roots, https_port, fetch_time, smtp_port, reporting } = setup;
         let mut security = Self::new()?;
-        let builder = ClientConfig::builder_with_provider(security.provider.clone());
-        let config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots.clone());
-        let https = Https::new(dns.clone(), Arc::new(config.with_no_client_auth()), https_port);
+        let https = HttpClient::new(Names::Dns(dns.clone()), roots.clone(), 0)?.with_https_port(https_port);
         let policies = Policies::new(dns.clone(), https.clone(), fetch_time, store.clone(), clock.clone());
         let (counts, reports) = (Counts::default(), reports::Reports::default());
         let refreshed = AtomicI64::new(i64::MIN);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::{Clock, Domain, Timestamp};
 use crate::net::dns::Dns;
-use crate::net::https::{Https, HttpsError};
+use crate::net::http_client::{Excess, HttpClient, HttpError, Limits, Request};
 use crate::proto::mta_sts::{MAX_POLICY, Mode, POLICY_PATH, Policy, policy_host, record_id, record_name};
 use crate::proto::tls_report::ResultType;
 use crate::store::{Error, StateKey, Store, short_hash};
@@ -22,7 +22,7 @@ use crate::store::{Error, StateKey, Store, short_hash};
 #[derive(Debug)]
 pub(super) struct Policies {
     dns: Dns,
-    https: Https,
+    https: HttpClient,
     fetch_time: Duration,
     store: Store,
     clock: Arc<dyn Clock>,
@@ -82,7 +82,7 @@ impl Kept {
 }
 
 impl Policies {
-    pub fn new(dns: Dns, https: Https, fetch_time: Duration, store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(dns: Dns, https: HttpClient, fetch_time: Duration, store: Store, clock: Arc<dyn Clock>) -> Self {
         let memory = Mutex::new(LruCache::new(NonZeroUsize::new(IN_MEMORY).unwrap_or(NonZeroUsize::MIN)));
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect();
         Self { dns, https, fetch_time, store, clock, memory, turns, stored: AtomicUsize::new(0) }
@@ -188,21 +188,23 @@ impl Policies {
     async fn fetch(&self, domain: &Domain) -> Result<Policy, FetchFailure> {
         let failed = |result, text: String| FetchFailure { result, text };
         let host = policy_host(domain);
-        let answer =
-            self.https.get(&host, POLICY_PATH, MAX_POLICY, self.fetch_time).await.map_err(|error| match &error {
-                HttpsError::Tls(cause @ rustls::Error::InvalidCertificate(_)) => {
-                    failed(ResultType::StsWebpkiInvalid, format!("{host}: {}", super::explain(cause)))
-                }
-                HttpsError::TooLong => failed(ResultType::StsPolicyInvalid, format!("{host}: {error}")),
-                _ => failed(ResultType::StsPolicyFetchError, format!("{host}: {error}")),
-            })?;
+        let url = format!("https://{host}{POLICY_PATH}").parse();
+        let url = url.map_err(|error| failed(ResultType::StsPolicyFetchError, format!("{host}: {error}")))?;
+        let limits = Limits { time: self.fetch_time, octets: MAX_POLICY, excess: Excess::Fails };
+        let answer = self.https.ask(&Request::get(url), limits).await.map_err(|error| match &error {
+            HttpError::Tls(cause @ rustls::Error::InvalidCertificate(_)) => {
+                failed(ResultType::StsWebpkiInvalid, format!("{host}: {}", super::explain(cause)))
+            }
+            HttpError::TooLong => failed(ResultType::StsPolicyInvalid, format!("{host}: {error}")),
+            _ => failed(ResultType::StsPolicyFetchError, format!("{host}: {error}")),
+        })?;
         // RFC 8461 §3.3: no redirects are followed, and only 200 is an answer.
         if answer.status != 200 {
             return Err(failed(ResultType::StsPolicyFetchError, format!("{host}: answered {}", answer.status)));
         }
         // RFC 8461 §3.2, so that what users may put on a web server is no policy.
-        if answer.media_type != "text/plain" {
-            let text = format!("{host}: the policy is {:?}, not text/plain", answer.media_type);
+        if answer.media_type() != "text/plain" {
+            let text = format!("{host}: the policy is {:?}, not text/plain", answer.media_type());
             return Err(failed(ResultType::StsPolicyInvalid, text));
         }
         Policy::parse(&answer.body).map_err(|error| failed(ResultType::StsPolicyInvalid, format!("{host}: {error}")))

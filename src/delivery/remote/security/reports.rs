@@ -17,6 +17,7 @@ use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::{Address, Domain, Timestamp};
 use crate::net::dns::DnsError;
+use crate::net::http_client::{Excess, Limits, Request, Url};
 use crate::proto::message::compose::{TlsReport, tls_report};
 use crate::proto::tls_report::{DAY, Place, Report, places, record_name};
 use crate::routing::{self, Resolution};
@@ -137,8 +138,13 @@ impl Inquiry {
 
     /// RFC 8460 §5.4: any answer of success will do.
     async fn post(&self, url: &str, packed: &[u8]) -> bool {
-        match self.https.post(url, "application/tlsrpt+gzip", packed.to_vec(), POST).await {
-            Ok(status) => (200..300).contains(&status),
+        let Some(place) = url.parse().ok().filter(Url::is_https) else {
+            tracing::debug!(%url, "report on TLS not posted: not a URL that can be asked");
+            return false;
+        };
+        let request = Request::post(place, "application/tlsrpt+gzip", packed.to_vec());
+        match self.https.ask(&request, POST).await {
+            Ok(answer) => (200..300).contains(&answer.status),
             Err(error) => {
                 tracing::debug!(%url, %error, "report on TLS not posted");
                 false
@@ -183,4 +189,5 @@ const SPREAD: i64 = 4 * 3_600;
 const TRY_AGAIN: i64 = 3_600;
 /// Seconds after the end of its day at which a report is of no use: RFC 8460 §5.5 tries for 24 hours.
 const GIVE_UP: i64 = SPREAD + DAY;
-const POST: Duration = Duration::from_secs(60);
+/// What is answered beyond its status is of no interest.
+const POST: Limits = Limits { time: Duration::from_secs(60), octets: 0, excess: Excess::IsCut };

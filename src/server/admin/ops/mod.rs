@@ -29,6 +29,7 @@ mod sending;
 mod settings;
 mod status;
 mod trace;
+mod webhook;
 
 pub use account::{AccountFilter, NewAccount};
 pub use apply::Applied;

@@ -15,6 +15,7 @@ mod published;
 mod route;
 mod rule;
 mod status;
+mod webhook;
 
 pub use route::Route;
 
@@ -50,6 +51,7 @@ pub fn routes() -> Vec<Route> {
         messages::routes(),
         hook::routes(),
         audit::routes(),
+        webhook::routes(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -52,6 +52,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
         hooks: Arc::default(),
+        webhooks: Vec::new(),
     });
     (router(Admin::new(services.clone())), services)
 }
