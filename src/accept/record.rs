@@ -150,6 +150,7 @@ pub fn discarded(letter: &Letter<'_>) -> TraceWrite {
         sender: sender(&letter.sender.reverse_path),
         message_id: message_id(letter.header),
         recipients: letter.recipients.iter().map(|r| r.address.clone()).take(MAX_INDEXED).collect(),
+        events: EventKind::Accepted.into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::mail::{Address, Timestamp};
+use crate::mail::{Address, BlobId, Timestamp};
 use crate::proto::authres::AuthResults;
 
 /// What is known of a session so far, and of its transaction.
@@ -60,7 +60,7 @@ pub struct Secured {
 pub struct Envelope {
     /// The id of the message; `None` before its data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub id: Option<BlobId>,
     /// MAIL FROM without angle brackets; empty if it is null.
     pub reverse_path: String,
     /// The parameters of MAIL that are known, each as `SIZE=100`.

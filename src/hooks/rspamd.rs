@@ -108,7 +108,7 @@ impl Rspamd {
             ("Helo", facts.helo.clone()),
             ("User", facts.login.as_ref().map(ToString::to_string)),
             ("From", facts.envelope.as_ref().map(|envelope| envelope.reverse_path.clone())),
-            ("Queue-Id", facts.envelope.as_ref().and_then(|envelope| envelope.id.clone())),
+            ("Queue-Id", facts.envelope.as_ref().and_then(|envelope| Some(envelope.id?.to_string()))),
             ("TLS-Version", facts.tls.as_ref().map(|tls| tls.version.clone())),
             ("TLS-Cipher", facts.tls.as_ref().map(|tls| tls.cipher.clone())),
         ] {

@@ -135,7 +135,7 @@ impl Store {
 
     /// Records what became of a message of which nothing else is kept. Durable.
     pub async fn note_end(&self, id: BlobId, trace: TraceWrite) -> Result<(), Error> {
-        let writes = writes(key::trace(id), id, trace, &[])?;
+        let writes = self.trace_writes(TracePlace::first(id), trace, &[])?;
         self.transact(vec![], writes, Durability::Synced, |_| Ok((vec![], ()))).await
     }
 

@@ -95,7 +95,7 @@ pub(super) async fn message(
     let mut facts = facts(session, Some(&transaction.greeted), Some(transaction));
     facts.authentication = Some(auth.clone());
     if let Some(envelope) = &mut facts.envelope {
-        envelope.id = Some(incoming.id().to_string());
+        envelope.id = Some(incoming.id());
         envelope.size = Some(incoming.size());
     }
     let mut content = incoming.content();

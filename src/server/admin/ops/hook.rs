@@ -90,7 +90,7 @@ impl Admin {
             }
         }
         if let Some(envelope) = &mut facts.envelope {
-            envelope.id = Some(incoming.id().to_string());
+            envelope.id = Some(incoming.id());
             envelope.size = Some(incoming.size());
         }
         let mut content = incoming.content();
