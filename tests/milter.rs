@@ -51,14 +51,7 @@ impl Clock for Fixed {
 }
 
 fn settings(address: Address) -> Settings {
-    Settings {
-        name: "test".to_owned(),
-        address,
-        connect_timeout: LONG,
-        timeout: LONG,
-        macros: None,
-        max_body: 1 << 20,
-    }
+    Settings { name: "test".to_owned(), address, connect_timeout: LONG, timeout: LONG, macros: None, max_body: 1 << 20 }
 }
 
 /// A session with the filter at that address.
@@ -129,7 +122,12 @@ const QUESTIONS: [Question; 5] =
     [Question::Connect, Question::Hello, Question::Mail, Question::Rcpt, Question::Message];
 
 /// Asks all questions up to the first that is not answered with going on, and says which that was.
-async fn ask(session: &mut MilterSession, facts: &Facts, header: &[u8], body: &[u8]) -> (Question, Result<Answer, Failure>) {
+async fn ask(
+    session: &mut MilterSession,
+    facts: &Facts,
+    header: &[u8],
+    body: &[u8],
+) -> (Question, Result<Answer, Failure>) {
     let staging = staged(header, body).await;
     let mut facts = facts.clone();
     for question in QUESTIONS {

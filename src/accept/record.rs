@@ -119,23 +119,21 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
 pub fn refused(
     facts: Value,
     reverse_path: &ReversePath,
-    recipient: Option<String>,
+    recipients: Vec<String>,
     reply: &str,
     notes: &[Note],
 ) -> TraceWrite {
     let mut record = facts;
     merge(&mut record, hooked(notes));
-    merge(
-        &mut record,
-        json!({ "result": "refused", "reply": reply, "recipients": recipient.iter().collect::<Vec<_>>() }),
-    );
+    let listed: Vec<&String> = recipients.iter().take(MAX_LISTED).collect();
+    merge(&mut record, json!({ "result": "refused", "reply": reply, "recipients": listed }));
     // RFC 5321 §4.2.1: 4yz is not the last word.
     let event = if reply.starts_with('4') { EventKind::Deferred } else { EventKind::Refused };
     TraceWrite {
         record: encode(&record),
         sender: sender(reverse_path),
         message_id: None,
-        recipients: recipient.into_iter().collect(),
+        recipients,
         events: event.into(),
     }
 }

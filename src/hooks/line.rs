@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, is_field};
 use super::{
-    Answer, Change, Content, Facts, Failure, Hook, Hooks, Kind, Listens, Milter, MilterSession, OnFailure, Stage, Verdict,
+    Answer, Change, Content, Facts, Failure, Hook, Hooks, Kind, Listens, Milter, MilterSession, OnFailure, Stage,
+    Verdict,
 };
 
 /// The hooks that hear of a session.

@@ -189,7 +189,8 @@ async fn a_connection_that_is_never_taken_is_given_up() {
     let connect = || std::net::TcpStream::connect_timeout(&address, SHORT);
     let waiting: Vec<_> = (0..10).map_while(|_| connect().ok()).collect();
     assert!(waiting.len() < 10, "the queue is never full");
-    let settings = Settings { connect_timeout: SHORT, ..settings(Address::Tcp("127.0.0.1".to_owned(), address.port())) };
+    let settings =
+        Settings { connect_timeout: SHORT, ..settings(Address::Tcp("127.0.0.1".to_owned(), address.port())) };
     let start = Instant::now();
     let answer = ask_all(&mut Milter::new(settings).session()).await;
     assert_eq!(answer, (Question::Connect, Err(Failure::Timeout)));
@@ -206,7 +207,10 @@ async fn the_next_session_opens_anew() {
             assert_eq!(kind(&ask_all(&mut session).await.1), Some(want));
             session.close().await;
             assert_eq!(filter.connections(), n);
-            assert_eq!(filter.told_on(n - 1).last().map(String::as_str), Some("M<alice@ext.test>|SIZE=100|BODY=8BITMIME|"));
+            assert_eq!(
+                filter.told_on(n - 1).last().map(String::as_str),
+                Some("M<alice@ext.test>|SIZE=100|BODY=8BITMIME|")
+            );
         }
     }
 }
@@ -229,7 +233,9 @@ async fn a_filter_that_closes_after_its_verdict_has_given_it() {
         let mut session = session(filter.address.clone());
         let (asked, answer) = ask_all(&mut session).await;
         assert_eq!(asked, question);
-        assert!(matches!(&answer, Ok(answer) if matches!(&answer.verdict, Verdict::Refuse(said) if said.text() == "no")));
+        assert!(
+            matches!(&answer, Ok(answer) if matches!(&answer.verdict, Verdict::Refuse(said) if said.text() == "no"))
+        );
         filter.told();
         let again = session.mail(&envelope(&[])).await;
         assert_eq!(kind(&again), Some(Kind::Unreachable), "{again:?}");

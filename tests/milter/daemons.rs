@@ -90,7 +90,8 @@ impl Drop for Daemon {
     }
 }
 
-const MESSAGE: &[u8] = b"From: Alice <alice@ext.test>\r\nTo: bob@corp.test\r\nSubject: The plan\r\nDate: Sun, 29 Nov 2026 \
+const MESSAGE: &[u8] =
+    b"From: Alice <alice@ext.test>\r\nTo: bob@corp.test\r\nSubject: The plan\r\nDate: Sun, 29 Nov 2026 \
                          02:00:00 +0000\r\nMessage-ID: <1@ext.test>\r\n\r\nFirst line \r\n\r\n.dot\r\n\r\n";
 
 fn login() -> Facts {
@@ -154,10 +155,8 @@ async fn opendkim_signs_what_users_submit() {
 #[tokio::test]
 async fn opendkim_leaves_strangers_unsigned() {
     let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/keys/dkim_rsa.pem");
-    let daemon = opendkim(&format!(
-        "Mode s\nDomain ext.test\nSelector rsa\nKeyFile {}\nRequireSafeKeys false\n",
-        key.display()
-    ));
+    let daemon =
+        opendkim(&format!("Mode s\nDomain ext.test\nSelector rsa\nKeyFile {}\nRequireSafeKeys false\n", key.display()));
     assert_eq!(daemon.ask(&envelope(&["bob@corp.test"]), MESSAGE).await, verdict(Verdict::Stop));
 }
 

@@ -94,8 +94,18 @@ async fn a_filter_gets_the_macros_that_it_asks_for() {
 async fn settings_say_which_macros_may_be_told() {
     let allowed = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
     for (case, script, names, want) in [
-        ("nothing asked for", Script::new(), &["j", "{rcpt_addr}"][..], &["DCj|mail.corp.test|", "DR{rcpt_addr}|bob@corp.test|"][..]),
-        ("more asked for", Script::new().macros(0, "j v").macros(3, "i"), &["{j}", "rcpt_addr"], &["DCj|mail.corp.test|"]),
+        (
+            "nothing asked for",
+            Script::new(),
+            &["j", "{rcpt_addr}"][..],
+            &["DCj|mail.corp.test|", "DR{rcpt_addr}|bob@corp.test|"][..],
+        ),
+        (
+            "more asked for",
+            Script::new().macros(0, "j v").macros(3, "i"),
+            &["{j}", "rcpt_addr"],
+            &["DCj|mail.corp.test|"],
+        ),
         ("none at all", Script::new(), &[], &[]),
     ] {
         let filter = Filter::unix(script);
@@ -124,7 +134,11 @@ async fn who_wants_what_is_not_offered_is_refused() {
         ("macros with a line end", Script::new().macros(0, "j\r\n"), "kind O that cannot be read"),
         ("go on", Script::new().say(b'O', b'c', b""), "kind c out of place"),
         ("reject", Script::new().say(b'O', b'r', b""), "kind r out of place"),
-        ("macros twice", Script::new().on(b'O', &[filter::Act::Say(packet(b'l', b"\0\0\0\0j\0").repeat(2))]), "kind l out of"),
+        (
+            "macros twice",
+            Script::new().on(b'O', &[filter::Act::Say(packet(b'l', b"\0\0\0\0j\0").repeat(2))]),
+            "kind l out of",
+        ),
     ] {
         let filter = Filter::unix(script);
         let mut session = session(filter.address.clone());

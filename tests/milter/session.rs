@@ -25,7 +25,8 @@ async fn everything_is_told_in_order() {
         assert_eq!((last, answer), (Question::Message, Ok(Answer::default())));
         session.close().await;
         let told = filter.told();
-        let id = told.iter().find_map(|told| told.strip_prefix("DTi|")).expect("an id").trim_end_matches('|').to_owned();
+        let id =
+            told.iter().find_map(|told| told.strip_prefix("DTi|")).expect("an id").trim_end_matches('|').to_owned();
         assert_eq!(id.len(), 20);
         let want = [
             "O|||\u{6}||\u{1}\u{ff}|\u{1f}\u{f7}\u{ff}",
@@ -205,7 +206,9 @@ async fn who_has_accepted_the_session_hears_nothing_more_of_it() {
 
 #[tokio::test]
 async fn who_has_accepted_a_message_hears_of_the_next() {
-    for (code, first) in [(b'M', "M"), (b'R', "MR"), (b'T', "MRT"), (b'L', "MRTL"), (b'N', "MRTLLLN"), (b'B', "MRTLLLNB")] {
+    for (code, first) in
+        [(b'M', "M"), (b'R', "MR"), (b'T', "MRT"), (b'L', "MRTL"), (b'N', "MRTLLLN"), (b'B', "MRTLLLNB")]
+    {
         let acts = [Act::Say(packet(b'a', b"")), Act::Say(packet(b'c', b""))];
         let filter = Filter::unix(Script::new().on(code, &acts));
         let mut session = session(filter.address.clone());

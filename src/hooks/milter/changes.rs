@@ -215,10 +215,7 @@ mod tests {
             (Reply::AddField { name: "X".into(), value: "1".into() }, Actions::ADD_FIELDS),
             (Reply::ChangeField { index: 1, name: "X".into(), value: "1".into() }, Actions::CHANGE_FIELDS),
             (Reply::ReplaceBody(b"x".into()), Actions::REPLACE_BODY),
-            (
-                Reply::ChangeReversePath { path: b"<>".into(), parameters: None },
-                Actions::CHANGE_REVERSE_PATH,
-            ),
+            (Reply::ChangeReversePath { path: b"<>".into(), parameters: None }, Actions::CHANGE_REVERSE_PATH),
             (Reply::AddRecipient { path: b"a@b.test".into(), parameters: None }, Actions::ADD_RECIPIENTS),
             (Reply::AddRecipient { path: b"a@b.test".into(), parameters }, Actions::ADD_RECIPIENTS_WITH_PARAMETERS),
             (Reply::RemoveRecipient(b"a@b.test".into()), Actions::REMOVE_RECIPIENTS),

@@ -26,17 +26,9 @@ pub(super) fn values(
 /// What is sent without being asked for.
 fn usual(stage: MacroStage) -> &'static [&'static str] {
     match stage {
-        MacroStage::Connect => &[
-            "j",
-            "_",
-            "v",
-            "daemon_name",
-            "daemon_addr",
-            "daemon_port",
-            "client_addr",
-            "client_name",
-            "client_port",
-        ],
+        MacroStage::Connect => {
+            &["j", "_", "v", "daemon_name", "daemon_addr", "daemon_port", "client_addr", "client_name", "client_port"]
+        }
         MacroStage::Helo => &["tls_version", "cipher", "cipher_bits"],
         MacroStage::Mail => &["i", "auth_type", "auth_authen", "mail_addr", "mail_host", "mail_mailer"],
         MacroStage::Rcpt => &["i", "rcpt_addr", "rcpt_host", "rcpt_mailer"],

@@ -65,8 +65,7 @@ impl MilterSession {
     /// MAIL. A transaction that was open before it is over.
     pub async fn mail(&mut self, facts: &Facts) -> Result<Answer, Failure> {
         let Some(envelope) = &facts.envelope else { return Ok(Answer::default()) };
-        let command =
-            Command::Mail { path: path(&envelope.reverse_path), parameters: octets(&envelope.parameters) };
+        let command = Command::Mail { path: path(&envelope.reverse_path), parameters: octets(&envelope.parameters) };
         self.tell(&MAIL, command, facts).await
     }
 
@@ -75,8 +74,7 @@ impl MilterSession {
         let Some(recipient) = facts.envelope.as_ref().and_then(|envelope| envelope.recipients.last()) else {
             return Ok(Answer::default());
         };
-        let command =
-            Command::Rcpt { path: path(&recipient.address), parameters: octets(&recipient.parameters) };
+        let command = Command::Rcpt { path: path(&recipient.address), parameters: octets(&recipient.parameters) };
         self.tell(&RCPT, command, facts).await
     }
 

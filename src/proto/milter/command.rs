@@ -242,7 +242,10 @@ mod tests {
                 b"\0\0\0\x0aCh\x006\x01\x02::1\0",
             ),
             (Command::Connect { hostname: b"h".into(), client: Client::Unknown }, b"\0\0\0\x04Ch\0U"),
-            (Command::Connect { hostname: b"h".into(), client: Client::Unix(b"/s".into()) }, b"\0\0\0\x09Ch\0L\0\0/s\0"),
+            (
+                Command::Connect { hostname: b"h".into(), client: Client::Unix(b"/s".into()) },
+                b"\0\0\0\x09Ch\0L\0\0/s\0",
+            ),
             (Command::Helo(b"mx.test".into()), b"\0\0\0\x09Hmx.test\0"),
             (
                 Command::Mail { path: b"<a@b.test>".into(), parameters: vec![b"SIZE=1".into(), b"RET=HDRS".into()] },

@@ -238,10 +238,7 @@ mod tests {
         let options = Options { version: 6, actions: Actions::QUARANTINE, steps: Steps::NO_BODY, macros };
         let macros = vec![(MacroStage::EndOfHeader, vec!["i".to_owned()])];
         for (reply, want) in [
-            (
-                Reply::Negotiated(options),
-                &b"\0\0\0\x21O\0\0\0\x06\0\0\0\x20\0\0\0\x10\0\0\0\0j {client_addr}\0"[..],
-            ),
+            (Reply::Negotiated(options), &b"\0\0\0\x21O\0\0\0\x06\0\0\0\x20\0\0\0\x10\0\0\0\0j {client_addr}\0"[..]),
             (Reply::SetMacros(macros), b"\0\0\0\x07l\0\0\0\x06i\0"),
             (Reply::Continue, b"\0\0\0\x01c"),
             (Reply::Accept, b"\0\0\0\x01a"),
@@ -254,10 +251,7 @@ mod tests {
             (Reply::Skip, b"\0\0\0\x01s"),
             (Reply::Progress, b"\0\0\0\x01p"),
             (Reply::AddField { name: b"X".into(), value: b"1".into() }, b"\0\0\0\x05hX\x001\0"),
-            (
-                Reply::InsertField { index: 1, name: b"X".into(), value: b" 1".into() },
-                b"\0\0\0\x0ai\0\0\0\x01X\0 1\0",
-            ),
+            (Reply::InsertField { index: 1, name: b"X".into(), value: b" 1".into() }, b"\0\0\0\x0ai\0\0\0\x01X\0 1\0"),
             (Reply::ChangeField { index: 2, name: b"X".into(), value: vec![] }, b"\0\0\0\x08m\0\0\0\x02X\0\0"),
             (
                 Reply::ChangeReversePath { path: b"<>".into(), parameters: Some(b"RET=HDRS".into()) },
@@ -312,7 +306,11 @@ mod tests {
             ("one line", "550 5.7.1 Spam", Some((550, Some((7, 1)), "Spam"))),
             ("no enhanced code", "451 later", Some((451, None, "later"))),
             ("code alone", "554", Some((554, None, ""))),
-            ("several lines", "550-5.7.1 Spam\r\n550-5.7.1 and\r\n550 5.7.1 more", Some((550, Some((7, 1)), "Spam and more"))),
+            (
+                "several lines",
+                "550-5.7.1 Spam\r\n550-5.7.1 and\r\n550 5.7.1 more",
+                Some((550, Some((7, 1)), "Spam and more")),
+            ),
             ("lines by LF", "450-a\n450 b", Some((450, None, "a b"))),
             ("enhanced code on the last line", "550-a\r\n550 5.7.1 b", Some((550, Some((7, 1)), "a b"))),
             ("class of another code", "550 4.7.1 x", Some((550, None, "4.7.1 x"))),

@@ -1,15 +1,13 @@
 //! Hooks in a session: what they are told, and what becomes of what they say. A stage is asked about after policy has
 //! said yes to it.
 
-use super::session::Session;
+use super::session::{Session, given};
 use super::state::{Greeted, Recipient, Transaction};
 use super::{Role, refusal};
 use crate::accept::{self, Incoming};
 use crate::directory::Directory;
-use crate::hooks::{
-    self, Change, Envelope, Facts, Handling, Peer, RecipientFacts, Ruling, Secured, Stage, Verdict,
-};
-use crate::mail::{ForwardPath, ReversePath};
+use crate::hooks::{self, Change, Envelope, Facts, Handling, Peer, RecipientFacts, Ruling, Secured, Stage, Verdict};
+use crate::mail::ReversePath;
 use crate::policy::Access;
 use crate::policy::recipient::Destination;
 use crate::policy::sender::Sender;
@@ -228,11 +226,7 @@ fn envelope(transaction: &Transaction) -> Envelope {
 }
 
 fn recipient(recipient: &Recipient) -> RecipientFacts {
-    let address = match &recipient.forward_path {
-        ForwardPath::Postmaster => "postmaster".to_owned(),
-        ForwardPath::Address(address) => address.to_string(),
-    };
-    RecipientFacts { address, parameters: Vec::new() }
+    RecipientFacts { address: given(&recipient.forward_path), parameters: Vec::new() }
 }
 
 /// For sessions of this kind.

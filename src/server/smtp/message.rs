@@ -1,7 +1,7 @@
 //! A message on its way in, and the decision at its end (RFC 5321 §4.1.1.4, policy semantics §19).
 
 use super::asking::{self, Asked};
-use super::session::Session;
+use super::session::{Session, given};
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
 use super::{Role, answer, question, refusal};
@@ -9,7 +9,7 @@ use crate::accept::{Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes
 use crate::directory::Directory;
 use crate::emailauth::DkimInput;
 use crate::hooks::Handling;
-use crate::mail::{ForwardPath, ReversePath, Timestamp};
+use crate::mail::{ReversePath, Timestamp};
 use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
 use crate::policy::ownership::{self, Addition};
@@ -134,7 +134,7 @@ pub(super) async fn end_of_data(
         // Refused above; were they not, there would still be nothing to deliver.
         (None, Progress::TooBig | Progress::Defective) => refusal::store(store::Error::Unavailable),
     };
-    session.log_refusal("DATA", &refused, &transaction.sender.reverse_path, None);
+    session.log_refused_message(&refused, transaction);
     refused
 }
 
@@ -168,7 +168,7 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         Asked::Handled(handling) => (handling, false),
         Asked::Discarded => (Handling::default(), true),
         Asked::Refused(reply) => {
-            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            session.log_refused_message(&reply, transaction);
             return reply;
         }
     };
@@ -241,12 +241,12 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         }
         Err(Refused::Verdict(verdict)) => {
             let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
-            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            session.log_refused_message(&reply, transaction);
             reply
         }
         Err(Refused::Store(error)) => {
             let reply = refusal::store(error);
-            session.log_refusal("DATA", &reply, &sender.reverse_path, None);
+            session.log_refused_message(&reply, transaction);
             reply
         }
     }
@@ -294,7 +294,7 @@ fn disowned(directory: &Directory, recipients: &[Recipient], auth: &AuthResults)
 
 fn refuse(session: &Session, transaction: &Transaction, incoming: &Incoming, verdict: policy::Verdict) -> Reply {
     let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
-    session.log_refusal("DATA", &reply, &transaction.sender.reverse_path, None);
+    session.log_refused_message(&reply, transaction);
     tracing::debug!(id = %incoming.id(), "content is dropped");
     reply
 }
@@ -349,10 +349,7 @@ fn standing(transaction: &Transaction, sender: &Sender) -> Result<Standings, pol
     let mut standings = Standings { kept: Vec::new(), failed: Vec::new() };
     let mut reason = policy::Reason::GroupUnverified;
     for recipient in &transaction.recipients {
-        let given = match &recipient.forward_path {
-            ForwardPath::Postmaster => "postmaster".to_owned(),
-            ForwardPath::Address(address) => address.to_string(),
-        };
+        let given = given(&recipient.forward_path);
         let addressed = recipient.addressed.clone();
         let resolution = Resolution::Local(addressed.clone());
         let refusal = match recipient.standing {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::state::{Chunks, Greeted, OrderError, State, out_of_order};
+use super::state::{Chunks, Greeted, OrderError, State, Transaction, out_of_order};
 use super::{Port, Role, answer, asking, auth, chunks, data, gateway, greeting, refusal, transaction};
 use crate::directory::Directory;
 use crate::hooks;
@@ -401,13 +401,24 @@ impl Session {
         Ok(())
     }
 
+    /// The refusal of a message as a whole: the same, for all its recipients.
+    pub fn log_refused_message(&self, reply: &Reply, transaction: &Transaction) {
+        let recipients = transaction.recipients.iter().map(|recipient| given(&recipient.forward_path)).collect();
+        self.log_refusals("DATA", reply, &transaction.sender.reverse_path, recipients);
+    }
+
     /// One line in the log for each refusal of mail.
     pub fn log_refusal(&self, at: &str, reply: &Reply, reverse_path: &ReversePath, recipient: Option<&ForwardPath>) {
+        self.log_refusals(at, reply, reverse_path, recipient.map(given).into_iter().collect());
+    }
+
+    fn log_refusals(&self, at: &str, reply: &Reply, reverse_path: &ReversePath, recipients: Vec<String>) {
         tracing::info!(
             peer = %self.connection.peer(),
             at,
             %reverse_path,
-            recipient = recipient.map(tracing::field::display),
+            recipient = recipients.first(),
+            recipients = recipients.len(),
             code = reply.code(),
             status = reply.enhanced().map(tracing::field::display),
             reason = reply.text(),
@@ -425,13 +436,9 @@ impl Session {
             "reverse_path": reverse_path.to_string(),
             "at": at,
         });
-        let recipient = recipient.map(|path| match path {
-            ForwardPath::Postmaster => "postmaster".to_owned(),
-            ForwardPath::Address(address) => address.to_string(),
-        });
         let status = reply.enhanced().map(|status| status.to_string()).unwrap_or_default();
         let text = format!("{} {status} {}", reply.code(), reply.text());
-        let trace = crate::accept::record::refused(origin, reverse_path, recipient, &text, self.hooks.notes());
+        let trace = crate::accept::record::refused(origin, reverse_path, recipients, &text, self.hooks.notes());
         let store = self.services.store.clone();
         // Nobody waits for it: a refusal that is not on disk yet when the power goes is told again by the client.
         tokio::spawn(async move {
@@ -439,6 +446,14 @@ impl Session {
                 tracing::debug!(%error, "refusal not recorded");
             }
         });
+    }
+}
+
+/// A recipient as given.
+pub(super) fn given(path: &ForwardPath) -> String {
+    match path {
+        ForwardPath::Postmaster => "postmaster".to_owned(),
+        ForwardPath::Address(address) => address.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::program::{Does, Program, SECRET, signature};
+use super::program::{Does, Program, signature};
 use super::{ALICE, BOB, PAM, message, messages, send, server_with, traces};
 use crate::policy::auth_plain;
 use crate::server::{PASSWORD, Server};
@@ -13,14 +13,11 @@ use crate::smtp::Smtp;
 /// A server with one HTTP hook at all stages, and the program behind it.
 fn hooked(more: &str) -> (Server, Program) {
     let program = Program::start();
-    let secret = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(secret.path(), SECRET).expect("write");
     let hook = format!(
         "[[hook]]\nname = \"policy\"\nkind = \"http\"\nurl = \"http://{}/hook\"\nsecret_file = \"{}\"\nretries = 0\n{more}\n",
         program.address,
-        secret.path().display()
+        program.secret_file().display()
     );
-    // The secret is read once, at the start.
     (server_with(&hook), program)
 }
 
@@ -38,7 +35,7 @@ fn every_answer_has_its_effect() {
             json!({ "verdict": "refuse", "code": 553, "status": "5.7.9", "text": "Not you", "reason": "list 7" }),
             "553 5.7.9 Not you",
         ),
-        ("later", json!({ "verdict": "defer" }), "451 4.7.1 Refused by policy for now, try again later"),
+        ("later", json!({ "verdict": "defer" }), "451 4.3.0 Policy temporarily unavailable"),
         ("much-later", json!({ "verdict": "defer", "code": 450, "text": "Tomorrow" }), "450 4.7.1 Tomorrow"),
         (
             "injected",
@@ -93,7 +90,6 @@ fn fields_stand_above_what_came() {
     let came = String::from_utf8_lossy(&message("fields")).into_owned();
     assert!(got.starts_with("Return-Path: "), "{got}");
     assert!(got.ends_with(&format!("X-Two: a\r\n b\r\nX-One: 1\r\n{came}")), "{got}");
-    // A rule of the organisation sees them.
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 /// The secret that it shares with the server.
-pub const SECRET: &str = "a secret of the tests";
+const SECRET: &str = "a secret of the tests";
 
 /// What it does with a question.
 #[derive(Clone, Debug)]
@@ -52,6 +54,7 @@ impl Question {
 pub struct Program {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
+    secret: NamedTempFile,
 }
 
 struct State {
@@ -75,7 +78,14 @@ impl Program {
                 std::thread::spawn(move || serve(stream, &shared));
             }
         });
-        Self { address, state }
+        let secret = NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), SECRET).expect("write");
+        Self { address, state, secret }
+    }
+
+    /// Holds the secret.
+    pub fn secret_file(&self) -> &Path {
+        self.secret.path()
     }
 
     /// What it does from now on.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use posthouse::policy::rate::OfAccount;
+use posthouse::server::RateLimits;
 use posthouse::store::QueueChange;
 use serde_json::{Value, json};
 
@@ -15,7 +17,10 @@ use crate::smtp::Smtp;
 
 /// alice@corp.test and bob, and a host for partner.test.
 fn world() -> (Inside, Remote) {
-    let inside = Inside::start();
+    world_in(Inside::start())
+}
+
+fn world_in(inside: Inside) -> (Inside, Remote) {
     inside.apply(&format!(
         "[[organisation]]\nname = \"corp\"\n\n[[domain]]\nname = \"corp.test\"\norganisation = \"corp\"\n\n{}{}",
         account("alice@corp.test"),
@@ -53,7 +58,8 @@ fn mail_to_another_host_gets_there_and_its_trace_says_so() {
 
 #[test]
 fn what_is_asked_for_again_and_again_is_sent_once() {
-    let (inside, remote) = world();
+    let without = OfAccount { messages_per_minute: 0, recipients_per_day: 0 };
+    let (inside, remote) = world_in(Inside::limited(RateLimits { account: without, ..RateLimits::default() }));
     inside.deliver_to(remote.address.port());
     let ask = || {
         let ids = inside.queue().into_iter().map(|item| item.id).collect();
