@@ -43,6 +43,7 @@ async fn accepted(services: &Services) -> BlobId {
         sender: Some("pam@partner.test".to_owned()),
         message_id: Some("one@partner.test".to_owned()),
         recipients: vec!["g-mod@corp.test".to_owned()],
+        ..TraceWrite::default()
     });
     delivery.queue = vec![NewQueueItem {
         form: 0,
