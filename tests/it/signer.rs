@@ -34,7 +34,11 @@ pub struct Signer {
 impl Signer {
     /// Signs From, To and Subject as `domain`, relaxed, and publishes the key.
     pub fn new(dns: &DnsServer, domain: &str, key: Key) -> Self {
-        dns.remove(&key_name(domain, key)).txt(&key_name(domain, key), &key_record(key));
+        let record = match key {
+            Key::Ed25519 => format!("v=DKIM1; k=ed25519; p={}", BASE64_STANDARD.encode(ed25519().public_key())),
+            Key::Rsa | Key::WeakRsa => format!("v=DKIM1; k=rsa; p={}", BASE64_STANDARD.encode(rsa(key).public_key())),
+        };
+        dns.remove(&key_name(domain, key)).txt(&key_name(domain, key), &record);
         Self {
             domain: domain.to_owned(),
             key,
@@ -84,14 +88,6 @@ impl Signer {
 /// Where a key is published.
 pub fn key_name(domain: &str, key: Key) -> String {
     format!("{}._domainkey.{domain}", selector(key))
-}
-
-/// What is published.
-pub fn key_record(key: Key) -> String {
-    match key {
-        Key::Ed25519 => format!("v=DKIM1; k=ed25519; p={}", BASE64_STANDARD.encode(ed25519().public_key())),
-        Key::Rsa | Key::WeakRsa => format!("v=DKIM1; k=rsa; p={}", BASE64_STANDARD.encode(rsa(key).public_key())),
-    }
 }
 
 fn selector(key: Key) -> &'static str {

@@ -192,16 +192,6 @@ impl Filter {
         self.told().iter().filter_map(|told| told.chars().next()).filter(|code| *code != 'D').collect()
     }
 
-    /// Waits until it was told this on the first connection.
-    pub fn wait_for(&self, start: &str) {
-        let is_missing = |all: &mut Vec<Connection>| {
-            all.first().is_none_or(|connection| !connection.told.iter().any(|told| told.starts_with(start)))
-        };
-        let all = self.seen.connections.lock().unwrap();
-        let (_, waited) = self.seen.changed.wait_timeout_while(all, super::LONG, is_missing).unwrap();
-        assert!(!waited.timed_out(), "it was never told {start}");
-    }
-
     pub fn connections(&self) -> usize {
         self.seen.connections.lock().unwrap().len()
     }

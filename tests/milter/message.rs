@@ -8,8 +8,9 @@ use super::*;
 
 /// At the end of the message these replies, as they are, and then this verdict.
 fn at_the_end(replies: &[(u8, &[u8])], verdict: u8) -> Script {
-    let octets = replies.iter().chain(&[(verdict, &b""[..])]).flat_map(|(code, payload)| packet(*code, payload));
-    Script::new().on(b'E', &[Act::Say(octets.collect())])
+    let mut octets: Vec<u8> = replies.iter().flat_map(|(code, payload)| packet(*code, payload)).collect();
+    octets.extend(packet(verdict, b""));
+    Script::new().on(b'E', &[Act::Say(octets)])
 }
 
 /// What the message is answered with.
@@ -76,7 +77,7 @@ async fn a_body_may_become_empty_and_may_come_in_pieces() {
     let empty = answered(at_the_end(&[(b'b', b"")], b'c')).await.unwrap();
     assert_eq!(empty.changes, [Change::Body(vec![])]);
     let piece = b"0123456789abcdef\r\n".repeat(3_640);
-    let large = answered(at_the_end(&[(b'b', &piece); 15], b'c')).await.unwrap();
+    let large = answered(at_the_end(&[(b'b', &piece[..]); 15], b'c')).await.unwrap();
     assert_eq!(large.changes, [Change::Body(piece.repeat(15))]);
 }
 
@@ -125,7 +126,7 @@ async fn no_change_becomes_more_than_it_says() {
         ("bare CR in a body", &[(b'b', b"a\r"), (b'b', b"b")]),
         ("NUL in a body", &[(b'b', b"a\0b")]),
         ("too many changes", &many),
-        ("too long a body", &[(b'b', &[b'a'; 65_535]); 17]),
+        ("too long a body", &[(b'b', &[b'a'; 65_535][..]); 17]),
     ];
     for (case, replies) in cases {
         match answered(at_the_end(replies, b'c')).await {

@@ -2,7 +2,6 @@
 
 use tokio::time::Instant;
 
-use super::Settings;
 use super::agreement::out_of_place;
 use super::changes::{Changes, verdict};
 use super::session::{Open, Scope, Step};
@@ -11,14 +10,9 @@ use crate::proto::message::header;
 use crate::proto::milter::{Command, MacroStage, Reply, Steps};
 
 /// Tells a message and gives the filter's answer.
-pub(super) async fn ask(
-    open: &mut Open,
-    settings: &Settings,
-    facts: &Facts,
-    content: &Content<'_>,
-) -> Result<Answer, Failure> {
-    let until = Instant::now() + settings.timeout.saturating_mul(TIMEOUTS);
-    match tell(open, settings, facts, content, until).await? {
+pub(super) async fn ask(open: &mut Open, facts: &Facts, content: &Content<'_>) -> Result<Answer, Failure> {
+    let time = open.settings.timeout.saturating_mul(TIMEOUTS);
+    match tell(open, facts, content, Instant::now() + time).await? {
         Verdict::Continue => {}
         // It says no more.
         Verdict::Stop => return Ok(Answer { verdict: Verdict::Stop, ..Answer::default() }),
@@ -28,30 +22,28 @@ pub(super) async fn ask(
             return Ok(Answer { verdict, ..Answer::default() });
         }
     }
-    let until = Instant::now() + settings.timeout.saturating_mul(TIMEOUTS);
-    end(open, settings, facts, until).await
+    end(open, facts, Instant::now() + time).await
 }
 
 /// DATA, the header and the body; the first verdict that is not to go on ends it.
 async fn tell(
     open: &mut Open,
-    settings: &Settings,
     facts: &Facts,
     content: &Content<'_>,
     until: Instant,
 ) -> Result<Verdict, Failure> {
-    let said = open.tell(&DATA, &Command::Data, settings, facts, until).await?;
+    let said = open.tell(&DATA, &Command::Data, facts, until).await?;
     if said != Verdict::Continue {
         return Ok(said);
     }
     for field in header::fields(&content.header).filter(|field| !field.name.is_empty()) {
         let command = field_command(&field, open.agreement.steps.has(Steps::LEADING_SPACE));
-        let said = open.tell(&HEADER, &command, settings, facts, until).await?;
+        let said = open.tell(&HEADER, &command, facts, until).await?;
         if said != Verdict::Continue {
             return Ok(said);
         }
     }
-    let said = open.tell(&END_OF_HEADER, &Command::EndOfHeader, settings, facts, until).await?;
+    let said = open.tell(&END_OF_HEADER, &Command::EndOfHeader, facts, until).await?;
     if said != Verdict::Continue {
         return Ok(said);
     }
@@ -88,12 +80,12 @@ async fn tell_body(open: &mut Open, content: &Content<'_>, until: Instant) -> Re
 }
 
 /// The end of the message: changes come until there is a verdict.
-async fn end(open: &mut Open, settings: &Settings, facts: &Facts, until: Instant) -> Result<Answer, Failure> {
+async fn end(open: &mut Open, facts: &Facts, until: Instant) -> Result<Answer, Failure> {
     let command = Command::EndOfMessage(vec![]);
-    open.say_macros(MacroStage::EndOfMessage, command.code(), settings, facts);
+    open.say_macros(MacroStage::EndOfMessage, command.code(), facts);
     open.link.say(&command);
     open.ask(until).await?;
-    let mut changes = Changes::new(settings.max_body);
+    let mut changes = Changes::new(open.settings.max_body);
     loop {
         let (reply, length) = open.link.reply(until).await?;
         changes.count(&reply, length)?;

@@ -1,5 +1,7 @@
 //! What a filter hears of one SMTP session, and what it says to each command.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::agreement::{Agreement, out_of_place};
@@ -30,6 +32,7 @@ enum State {
 /// A connection on which both have agreed.
 #[derive(Debug)]
 pub(super) struct Open {
+    pub settings: Arc<Settings>,
     pub link: Link,
     pub agreement: Agreement,
     transaction: Transaction,
@@ -80,11 +83,10 @@ impl MilterSession {
 
     /// The message. With the answer the transaction is over.
     pub async fn message(&mut self, facts: &Facts, content: &Content<'_>) -> Result<Answer, Failure> {
-        let milter = self.milter.clone();
         let Some(mut open) = self.take().await? else { return Ok(stopped()) };
         let answer = match open.transaction {
             Transaction::Accepted => stopped(),
-            Transaction::None | Transaction::Open => message::ask(&mut open, &milter.settings, facts, content).await?,
+            Transaction::None | Transaction::Open => message::ask(&mut open, facts, content).await?,
         };
         open.transaction = Transaction::None;
         self.state = State::Open(open);
@@ -111,7 +113,6 @@ impl MilterSession {
 
     /// Tells one command and waits for what the filter says to it.
     async fn tell(&mut self, step: &Step, command: Command, facts: &Facts) -> Result<Answer, Failure> {
-        let milter = self.milter.clone();
         let Some(mut open) = self.take().await? else { return Ok(stopped()) };
         if matches!(command, Command::Mail { .. }) {
             open.turn_to(Transaction::Open).await?;
@@ -120,7 +121,7 @@ impl MilterSession {
             Transaction::Accepted => stopped(),
             Transaction::None | Transaction::Open => {
                 let until = open.link.until();
-                let verdict = open.tell(step, &command, &milter.settings, facts, until).await?;
+                let verdict = open.tell(step, &command, facts, until).await?;
                 Answer { verdict, ..Answer::default() }
             }
         };
@@ -144,7 +145,7 @@ impl MilterSession {
     /// counts as broken: a question that is given up leaves an answer behind that belongs to no other.
     async fn take(&mut self) -> Result<Option<Box<Open>>, Failure> {
         match std::mem::replace(&mut self.state, State::Broken) {
-            State::New => Open::new(&self.milter.settings).await.map(|open| Some(Box::new(open))),
+            State::New => Open::new(self.milter.settings.clone()).await.map(|open| Some(Box::new(open))),
             State::Open(open) => Ok(Some(open)),
             State::Accepted => {
                 self.state = State::Accepted;
@@ -156,12 +157,12 @@ impl MilterSession {
 }
 
 impl Open {
-    async fn new(settings: &Settings) -> Result<Self, Failure> {
-        let mut link = Link::open(settings).await?;
+    async fn new(settings: Arc<Settings>) -> Result<Self, Failure> {
+        let mut link = Link::open(&settings).await?;
         let until = link.until();
         let agreement = Agreement::reach(&mut link, until).await?;
         tracing::debug!(milter = settings.name, ?agreement, "milter agrees");
-        Ok(Self { link, agreement, transaction: Transaction::None })
+        Ok(Self { settings, link, agreement, transaction: Transaction::None })
     }
 
     /// Tells one command, unless the filter does not want to hear it, and waits for its verdict, if it gives one.
@@ -169,7 +170,6 @@ impl Open {
         &mut self,
         step: &Step,
         command: &Command,
-        settings: &Settings,
         facts: &Facts,
         until: Instant,
     ) -> Result<Verdict, Failure> {
@@ -177,7 +177,7 @@ impl Open {
             return Ok(Verdict::Continue);
         }
         if let Some(stage) = step.macros {
-            self.say_macros(stage, command.code(), settings, facts);
+            self.say_macros(stage, command.code(), facts);
         }
         self.link.say(command);
         if self.agreement.steps.has(step.silent) {
@@ -201,8 +201,8 @@ impl Open {
         self.link.flush(until).await
     }
 
-    pub fn say_macros(&mut self, stage: MacroStage, code: u8, settings: &Settings, facts: &Facts) {
-        let values = macros::values(stage, &self.agreement, settings.macros.as_deref(), facts);
+    pub fn say_macros(&mut self, stage: MacroStage, code: u8, facts: &Facts) {
+        let values = macros::values(stage, &self.agreement, self.settings.macros.as_deref(), facts);
         if !values.is_empty() {
             self.link.say(&Command::Macros { code, values });
         }
