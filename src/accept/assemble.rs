@@ -14,7 +14,6 @@ use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Rewritten};
 use crate::mail::{
     AccountId, Address, AddressKey, Domain, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
-    Timestamp,
 };
 use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
@@ -427,10 +426,7 @@ impl Assembler<'_> {
         let named = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
         let held = HeldPart::new(self.letter, reason, approvers, named);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
-        let expires = patience.map(|patience| {
-            let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-            Timestamp::from_millis(self.letter.now.millis().saturating_add(patience))
-        });
+        let expires = patience.map(|patience| self.letter.now.after(patience));
         self.parts.holds.push(NewHold {
             form: 0,
             organisation,

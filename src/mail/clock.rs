@@ -1,6 +1,7 @@
 //! Time as an argument: whoever needs to know what time it is holds a [`Clock`].
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,11 @@ impl Timestamp {
     /// Whole seconds since the epoch, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The time so much later.
+    pub fn after(self, pause: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::schedule::{Patience, later};
+use super::schedule::Patience;
 use crate::mail::Timestamp;
 use crate::store::Lane;
 
@@ -146,7 +146,7 @@ impl Agenda {
         }
         standing.failures = standing.failures.saturating_add(1);
         let factor = 1u32.checked_shl(standing.failures - 1).unwrap_or(u32::MAX);
-        let until = later(now, self.quiet.0.saturating_mul(factor).min(self.quiet.1));
+        let until = now.after(self.quiet.0.saturating_mul(factor).min(self.quiet.1));
         standing.quiet_until = Some(until);
         for lane in [Lane::Ordinary, Lane::Bulk] {
             let at = lane as usize;

@@ -161,8 +161,8 @@ fn late(text: String, scope: Scope) -> Outcome {
     Outcome::ours(End::Deferred, scope, (4, 1), text)
 }
 
-/// For the order among equals; without randomness some order.
-fn random() -> u64 {
+/// For the order among equals, and for pauses that differ; without randomness some.
+pub(super) fn random() -> u64 {
     let mut octets = [0; 8];
     let _ = getrandom::fill(&mut octets);
     u64::from_le_bytes(octets)
