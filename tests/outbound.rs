@@ -38,6 +38,8 @@ use posthouse::proto::message::Scanner;
 use posthouse::store::engine::memory::Memory;
 use posthouse::store::{Delivery, Form, Message, Store, Target};
 
+use tokio::time::Instant;
+
 use dns::DnsServer;
 use remote::Remote;
 
@@ -116,7 +118,7 @@ impl World {
 
     async fn session(&self, destination: &Destination) -> Result<Session, Outcome> {
         let mut hosts = self.courier.hosts(destination).await?;
-        self.courier.next(&mut hosts).await
+        self.courier.next(&mut hosts, whenever()).await
     }
 
     /// What becomes of a message for these recipients.
@@ -126,12 +128,17 @@ impl World {
         match self.session(&far()).await {
             Err(outcome) => vec![outcome],
             Ok(mut session) => {
-                let outcomes = session.send(&self.store, &outgoing(&recipients, &message)).await;
+                let outcomes = session.send(&self.store, &outgoing(&recipients, &message), whenever()).await;
                 session.close().await;
                 outcomes
             }
         }
     }
+}
+
+/// No deadline.
+fn whenever() -> Instant {
+    Instant::now() + LONG * 60
 }
 
 fn account() -> AccountId {

@@ -155,7 +155,8 @@ impl World {
         let shown =
             |outcome: posthouse::delivery::remote::outcome::Outcome| format!("{} {}", outcome.status, outcome.text);
         let mut hosts = courier.hosts(destination).await.map_err(shown)?;
-        let session = courier.next(&mut hosts).await.map_err(shown)?;
+        let session =
+            courier.next(&mut hosts, tokio::time::Instant::now() + Duration::from_secs(60)).await.map_err(shown)?;
         let tls = session.tls().unwrap_or("in the clear").to_owned();
         session.close().await;
         Ok(tls)

@@ -60,9 +60,9 @@ async fn a_chunk_that_is_refused_ends_the_transaction_only() {
         let bob = to(&["bob@far.test"]);
         let (first, second) = (world.message(&large()).await, world.message(MESSAGE).await);
         let mut session = world.session(&far()).await.unwrap();
-        let outcomes = session.send(&world.store, &outgoing(&bob, &first)).await;
+        let outcomes = session.send(&world.store, &outgoing(&bob, &first), whenever()).await;
         assert_eq!(brief(&outcomes[0]), failed("5.3.4"));
-        let outcomes = session.send(&world.store, &outgoing(&bob, &second)).await;
+        let outcomes = session.send(&world.store, &outgoing(&bob, &second), whenever()).await;
         assert_eq!(outcomes[0].end, End::Relayed);
         assert!(remote.transactions().contains("|RSET|MAIL"), "{}", remote.transactions());
     }

@@ -12,7 +12,7 @@ async fn send(remote: &Remote, route: Route, requires_tls: bool) -> Outcome {
         Ok(mut session) => {
             let (message, bob) = (world.message(MESSAGE).await, to(&["bob@far.test"]));
             let outgoing = Outgoing { requires_tls, ..outgoing(&bob, &message) };
-            let outcome = session.send(&world.store, &outgoing).await.remove(0);
+            let outcome = session.send(&world.store, &outgoing, whenever()).await.remove(0);
             session.close().await;
             outcome
         }

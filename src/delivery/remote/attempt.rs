@@ -1,5 +1,8 @@
 //! One parcel on its way over one session after the other.
 
+use tokio::time::Instant;
+
+use super::courier::Timeouts;
 use super::outcome::{End, Outcome, Scope};
 use super::outgoing::{Outgoing, OutgoingRecipient};
 use super::parcel::Parcel;
@@ -15,10 +18,13 @@ pub(super) struct Attempt<'a> {
     message: crate::store::Message,
     recipients: Vec<OutgoingRecipient>,
     outcomes: Vec<Option<Outcome>>,
+    /// When no host is waited for any more.
+    until: Instant,
 }
 
 impl<'a> Attempt<'a> {
-    pub async fn new(desk: &'a Desk, parcel: &'a Parcel) -> Result<Self, Outcome> {
+    /// Reads what it takes; the error is what becomes of all items.
+    pub async fn new(desk: &'a Desk, parcel: &'a Parcel, timeouts: &Timeouts) -> Result<Self, Outcome> {
         let lost = |text: &str| Outcome::ours(End::Deferred, Scope::Message, (3, 0), text);
         let blob = parcel.items.first().map(|item| item.blob).ok_or_else(|| lost("there is nothing to send"))?;
         let mut message = desk.store.read(move |reader| reader.message(blob)).await.map_err(|error| {
@@ -37,7 +43,8 @@ impl<'a> Attempt<'a> {
             QueueKind::Full(_) => None,
         };
         let recipients = parcel.items.iter().filter_map(recipient).collect();
-        Ok(Self { desk, parcel, message, recipients, outcomes: vec![None; parcel.items.len()] })
+        let until = Instant::now() + timeouts.attempt_of(message.size());
+        Ok(Self { desk, parcel, message, recipients, outcomes: vec![None; parcel.items.len()], until })
     }
 
     /// Sends to those for whom it is not decided.
@@ -55,7 +62,7 @@ impl<'a> Attempt<'a> {
             recipients: &recipients,
             message: &self.message,
         };
-        let got = session.send(&self.desk.store, &outgoing).await;
+        let got = session.send(&self.desk.store, &outgoing, self.until).await;
         for (at, outcome) in left.into_iter().zip(got) {
             if let Some(place) = self.outcomes.get_mut(at) {
                 *place = Some(outcome);
@@ -71,6 +78,7 @@ impl<'a> Attempt<'a> {
         })
     }
 
+    /// Nobody is left for another host.
     pub fn is_done(&self) -> bool {
         (0..self.outcomes.len()).all(|at| !self.is_open(at))
     }
@@ -90,6 +98,17 @@ impl<'a> Attempt<'a> {
         self.outcomes()
     }
 
+    /// When no host is waited for any more.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// It has taken as long as it may.
+    pub fn is_late(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    /// One for each item.
     pub fn outcomes(self) -> Vec<Outcome> {
         let none = || Outcome::ours(End::Deferred, Scope::Host, (4, 2), "no host took the message");
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(none)).collect()

@@ -89,10 +89,11 @@ impl Session {
     }
 
     /// Sends a message; gives the outcome for each of its recipients, in their order. Recipients that the host wants in
-    /// another transaction (RFC 5321 §4.5.3.1.10) get one, as long as that brings some of them on.
-    pub async fn send(&mut self, store: &Store, outgoing: &Outgoing<'_>) -> Vec<Outcome> {
+    /// another transaction (RFC 5321 §4.5.3.1.10) get one, as long as that brings some of them on. At `until` the host is
+    /// waited for no longer: who has no outcome then is deferred, and the others keep theirs.
+    pub async fn send(&mut self, store: &Store, outgoing: &Outgoing<'_>, until: Instant) -> Vec<Outcome> {
         let mut outcomes = vec![None; outgoing.recipients.len()];
-        if let Err(outcome) = self.send_to(store, outgoing, &mut outcomes).await {
+        if let Err(outcome) = self.send_to(store, outgoing, &mut outcomes, until).await {
             outcomes.iter_mut().filter(|open| open.is_none()).for_each(|open| *open = Some(outcome.clone()));
         }
         let nothing = || Outcome::ours(End::Deferred, Scope::Host, (4, 2), "the session ended before");
@@ -119,6 +120,7 @@ impl Session {
         store: &Store,
         outgoing: &Outgoing<'_>,
         outcomes: &mut [Option<Outcome>],
+        until: Instant,
     ) -> Result<(), Outcome> {
         if !self.is_open {
             return Err(Outcome::ours(End::Deferred, Scope::Host, (4, 2), "the session is over"));
@@ -138,9 +140,9 @@ impl Session {
         for _ in 0..MAX_TRANSACTIONS {
             let some = |at: &&usize| outgoing.recipients.get(**at).is_some_and(|r| !r.address.is_ascii());
             let manner = Manner { smtputf8: manner.smtputf8 || left.iter().find(some).is_some(), ..manner };
-            let transaction = Transaction::new(self, outgoing, &content, manner, outcomes);
+            let transaction = Transaction::new(self, outgoing, (&content, manner), outcomes, until);
             left = transaction.run(left).await;
-            if left.is_empty() || !self.is_open {
+            if left.is_empty() || !self.is_open || Instant::now() >= until {
                 break;
             }
         }

@@ -6,6 +6,17 @@ use crate::accept::sent::{Attempted, Happened};
 use crate::mail::{EnhancedCode, Timestamp};
 use crate::store::{Fate, LastAttempt, QueueItem, QueueKind};
 
+/// What an attempt says of its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// A session could be had.
+    Reached,
+    /// None could.
+    Unreached,
+    /// It has taken long and relayed nothing.
+    Slow,
+}
+
 /// What becomes of an item, and what is told of it.
 pub(super) fn fate<'a>(
     patience: &Patience,

@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::agenda::{Agenda, Places};
 use super::attempt::Attempt;
 use super::claims::{Claims, Ledger};
 use super::courier::{self, Courier};
 use super::destination::Destination;
-use super::outcome::Outcome;
+use super::outcome::{End, Outcome};
 use super::parcel::{Parcel, RECIPIENTS, parcels};
 use super::parking::Parking;
 use super::routes::Routes;
 use super::schedule::Patience;
 use super::session::Session;
-use super::settling::{fate, log, unreached_by};
+use super::settling::{Reach, fate, log, unreached_by};
 use crate::accept::sent;
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
@@ -183,25 +183,32 @@ impl Inner {
             };
             let mut parcels = parcels.into_iter();
             let mut unreached = None;
+            let mut reach = Reach::Reached;
             for parcel in parcels.by_ref() {
                 sent += 1;
-                let (outcomes, is_reached) = self.send(&mut line, &parcel).await;
-                let outcome = if is_reached { None } else { unreached_by(&outcomes) };
+                let outcomes;
+                (outcomes, reach) = self.send(&mut line, &parcel).await;
+                let outcome = if reach == Reach::Unreached { unreached_by(&outcomes) } else { None };
                 unreached = outcome.map(|outcome| (parcel.destination.clone(), outcome));
                 self.settle(&parcel.items, outcomes, &claims).await;
-                if unreached.is_some() || self.is_stopping.load(Ordering::Relaxed) {
+                let is_over = unreached.is_some() || reach == Reach::Slow;
+                if is_over || self.is_stopping.load(Ordering::Relaxed) {
                     break;
                 }
             }
             // What was claimed with them can go on with others.
             parcels.for_each(|parcel| claims.give_back(lane, &parcel.items));
-            match unreached {
-                Some((destination, outcome)) => {
+            match (unreached, reach) {
+                (Some((destination, outcome)), _) => {
                     self.agenda().unreached(&host, self.now());
                     self.put_off(&host, lane, &claims, &destination, &outcome).await;
                     break;
                 }
-                None => self.agenda().reached(&host),
+                (None, Reach::Slow) => {
+                    self.agenda().unreached(&host, self.now());
+                    break;
+                }
+                (None, Reach::Reached | Reach::Unreached) => self.agenda().reached(&host),
             }
         }
         self.look_again(&host, lane, &claims).await;
@@ -269,13 +276,31 @@ impl Inner {
         parcels(&self.settings.routes, &(self.directory)(), items)
     }
 
-    /// Sends a parcel over the session at hand, or one with the next host that takes mail; gives an outcome for each
-    /// item, and whether a session could be had.
-    async fn send(&self, line: &mut Option<(Destination, Session)>, parcel: &Parcel) -> (Vec<Outcome>, bool) {
-        let mut attempt = match Attempt::new(&self.desk, parcel).await {
+    /// Sends a parcel; gives an outcome for each item, and what that says of the destination.
+    async fn send(&self, line: &mut Option<(Destination, Session)>, parcel: &Parcel) -> (Vec<Outcome>, Reach) {
+        let (timeouts, start) = (&self.courier.settings.timeouts, Instant::now());
+        let attempt = match Attempt::new(&self.desk, parcel, timeouts).await {
             Ok(attempt) => attempt,
-            Err(outcome) => return (vec![outcome; parcel.items.len()], true),
+            Err(outcome) => return (vec![outcome; parcel.items.len()], Reach::Reached),
         };
+        let (outcomes, is_reached) = self.over_hosts(line, parcel, attempt).await;
+        let reach = match is_reached {
+            false => Reach::Unreached,
+            true if start.elapsed() < timeouts.slow => Reach::Reached,
+            true if outcomes.iter().any(|outcome| outcome.end == End::Relayed) => Reach::Reached,
+            true => Reach::Slow,
+        };
+        (outcomes, reach)
+    }
+
+    /// Over the session at hand, or one with the next host that takes mail; gives an outcome for each item, and whether a
+    /// session could be had.
+    async fn over_hosts(
+        &self,
+        line: &mut Option<(Destination, Session)>,
+        parcel: &Parcel,
+        mut attempt: Attempt<'_>,
+    ) -> (Vec<Outcome>, bool) {
         let at_hand = match line.take() {
             Some((destination, session)) if destination == parcel.destination => Some(session),
             other => {
@@ -283,25 +308,27 @@ impl Inner {
                 self.parking.take(&parcel.destination)
             }
         };
+        let mut is_reached = false;
         if let Some(session) = at_hand.filter(|session| self.is_usable(session)) {
             let session = attempt.over(session).await;
             self.replace(line, &parcel.destination, session);
-            if attempt.is_done() {
-                return (attempt.outcomes(), true);
-            }
+            // A host that ended the session while it was parked is asked again.
+            is_reached = attempt.is_done() || attempt.is_late();
+        }
+        if is_reached {
+            return (attempt.outcomes(), true);
         }
         let mut hosts = match self.courier.hosts(&parcel.destination).await {
             Ok(hosts) => hosts,
             Err(outcome) => return (attempt.end(outcome), false),
         };
-        let mut is_reached = false;
         for _ in 0..HOSTS {
-            match self.courier.next(&mut hosts).await {
+            match self.courier.next(&mut hosts, attempt.until()).await {
                 Ok(session) => {
                     is_reached = true;
                     let session = attempt.over(session).await;
                     self.replace(line, &parcel.destination, session);
-                    if attempt.is_done() {
+                    if attempt.is_done() || attempt.is_late() {
                         break;
                     }
                 }
