@@ -23,6 +23,15 @@ pub(super) struct Claims {
     floors: Mutex<Floors>,
 }
 
+/// Items that a turn has claimed. Dropped, they can go on with others, unless they are kept.
+#[derive(Debug)]
+pub(super) struct Claim {
+    claims: Arc<Claims>,
+    lane: Lane,
+    items: Vec<(QueueId, Timestamp)>,
+    is_kept: bool,
+}
+
 /// Before when nothing is due any more, of each lane. Reading from the start would pass over all that was settled.
 #[derive(Debug, Default)]
 struct Floors {
@@ -73,24 +82,18 @@ impl Claims {
         move |id| claimed.contains(&id)
     }
 
-    pub fn take(&self, items: &[QueueItem]) {
-        self.claimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(items.iter().map(|item| (item.id, item.due)));
+    /// Claims items of a lane.
+    pub fn take(self: &Arc<Self>, lane: Lane, items: &[QueueItem]) -> Claim {
+        let items: Vec<(QueueId, Timestamp)> = items.iter().map(|item| (item.id, item.due)).collect();
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).extend(items.iter().copied());
+        Claim { claims: self.clone(), lane, items, is_kept: false }
     }
 
-    pub fn let_go(&self, items: &[QueueItem]) {
+    fn let_go(&self, items: &[(QueueId, Timestamp)]) {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        items.iter().for_each(|item| {
-            claimed.remove(&item.id);
+        items.iter().for_each(|(id, _)| {
+            claimed.remove(id);
         });
-    }
-
-    /// The same for what has not been tried: others find it where it was.
-    pub fn give_back(&self, lane: Lane, items: &[QueueItem]) {
-        self.let_go(items);
-        items.iter().for_each(|item| self.lower_floor(lane, item.due));
     }
 
     fn has_claims(&self) -> bool {
@@ -129,5 +132,75 @@ impl Claims {
     }
 }
 
+impl Claim {
+    /// From here on somebody may have what is claimed: whatever becomes of the turn, nobody takes it again unless its
+    /// outcome is written.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// What came of it is written.
+    pub fn settled(mut self) {
+        self.is_kept = true;
+        self.claims.let_go(&self.items);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        self.claims.let_go(&self.items);
+        // Others find it where it was.
+        self.items.iter().for_each(|(_, due)| self.claims.lower_floor(self.lane, *due));
+    }
+}
+
 /// Destinations of which is remembered what is claimed.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Address, BlobId, ReversePath};
+    use crate::store::{QueueKind, QueueSender, Remote};
+
+    fn item(number: u8, due: i64) -> QueueItem {
+        let pam = Address::parse("pam@partner.test").unwrap();
+        QueueItem {
+            id: QueueId::from_octets([number; 12]),
+            blob: BlobId::from_octets([2; 12]),
+            transaction: BlobId::from_octets([2; 12]),
+            kind: QueueKind::Remote(Remote::new(pam, QueueSender::Nobody)),
+            reverse_path: ReversePath::Null,
+            created: Timestamp::from_millis(0),
+            due: Timestamp::from_millis(due),
+            attempts: 0,
+            last: None,
+            held: None,
+            is_announced: false,
+        }
+    }
+
+    #[test]
+    fn a_turn_that_panics_lets_go_of_what_nobody_can_have() {
+        let claims = Arc::new(Claims::default());
+        claims.raise_floor(Lane::Ordinary, Timestamp::from_millis(9), claims.arrivals());
+        let (first, second, third) = (item(1, 3), item(2, 4), item(3, 5));
+        let turn = claims.clone();
+        let items = (first.clone(), second.clone(), third.clone());
+        let panicked = std::thread::spawn(move || {
+            let _untouched = turn.take(Lane::Ordinary, &[items.0]);
+            let mut sent = turn.take(Lane::Ordinary, &[items.1]);
+            turn.take(Lane::Ordinary, &[items.2]).settled();
+            sent.keep();
+            panic!("as a test wants it");
+        });
+        assert!(panicked.join().is_err());
+        let is_claimed = claims.is_claimed();
+        assert_eq!([first.id, second.id, third.id].map(is_claimed), [false, true, false]);
+        assert_eq!(claims.floor(Lane::Ordinary), first.due, "it is found again");
+        assert!(claims.has_claims());
+    }
+}

@@ -17,6 +17,19 @@ pub struct Destination {
     pub requires_tls: bool,
 }
 
+impl Destination {
+    /// The host and port that a route leads to.
+    pub fn smarthost(&self) -> Option<&(Host, u16)> {
+        self.route.as_ref().and_then(|route| route.smarthost.as_ref())
+    }
+
+    /// One session will do for both: what is for the same hosts, or goes the same way to a smarthost.
+    pub fn shares_sessions_with(&self, other: &Self) -> bool {
+        let is_same_way = (&self.route, self.requires_tls) == (&other.route, other.requires_tls);
+        is_same_way && (self.host == other.host || self.smarthost().is_some())
+    }
+}
+
 /// An exception from the way that MX records show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Route {

@@ -35,7 +35,7 @@ impl Parking {
     /// A session that waits for this destination.
     pub fn take(&self, destination: &Destination) -> Option<Session> {
         let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = parked.iter().rposition(|parked| parked.destination == *destination)?;
+        let at = parked.iter().rposition(|parked| parked.destination.shares_sessions_with(destination))?;
         Some(parked.remove(at).session)
     }
 

@@ -1,9 +1,9 @@
 //! Works off the queue for other hosts: who is due, over which session, and what came of it.
 //!
 //! A *turn* is one session's work for one lane of a destination. It claims items, so that no other turn takes them,
-//! sends them, writes down what came of each transaction in one commit, and then lets go of them. An item whose outcome
-//! cannot be written stays claimed until the process ends: it may have been delivered, and a second copy is for the
-//! next start, when nothing else can be known.
+//! sends them, writes down what came of each transaction in one commit, and then lets go of them. However a turn ends,
+//! what it has claimed and not sent goes on with others. An item whose outcome cannot be written stays claimed until the
+//! process ends: it may have been delivered, and a second copy is for the next start, when nothing else can be known.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::agenda::{Agenda, Places};
+use super::agenda::{Agenda, Places, Turn};
 use super::attempt::Attempt;
-use super::claims::{Claims, Ledger};
+use super::claims::{Claim, Claims, Ledger};
 use super::courier::{self, Courier};
 use super::destination::Destination;
 use super::outcome::{End, Outcome};
@@ -68,9 +68,9 @@ struct Inner {
 /// What a turn has claimed.
 enum Claimed {
     /// The next messages; none if nothing is due.
-    Parcels(Vec<Parcel>),
-    /// The destination has had as many messages in this minute as it may have.
-    TooSoon,
+    Parcels(Vec<(Parcel, Claim)>),
+    /// The destination has had as many messages in this minute as it may have, or its smarthost has enough sessions.
+    NotNow,
 }
 
 impl Relay {
@@ -102,10 +102,11 @@ impl Relay {
         let mut turns = JoinSet::new();
         let mut stopped = std::pin::pin!(stopped);
         let mut rescan = tokio::time::interval(RESCAN);
+        let mut idle = tokio::time::interval(TICK);
         loop {
             let now = inner.now();
-            while let Some((host, lane)) = inner.agenda().begin(now) {
-                turns.spawn(inner.clone().turn(host, lane));
+            while let Some(turn) = inner.begin(now) {
+                turns.spawn(inner.clone().turn(turn));
             }
             let pause = inner.agenda().next().map_or(TICK, |next| until(now, next).min(TICK));
             tokio::select! {
@@ -129,7 +130,9 @@ impl Relay {
                 _ = rescan.tick() => {
                     turns.spawn(inner.clone().load());
                 }
-                () = sleep(pause.max(SHORTEST)) => inner.parking.close_idle(),
+                // However much there is to do.
+                _ = idle.tick() => inner.parking.close_idle(),
+                () = sleep(pause.max(SHORTEST)) => {}
             }
         }
         inner.is_stopping.store(true, Ordering::Relaxed);
@@ -164,17 +167,18 @@ impl Inner {
     }
 
     /// One session's work for a lane.
-    async fn turn(self: Arc<Self>, host: Arc<str>, lane: Lane) {
-        let _place = Place { inner: &self, host: &host, lane };
+    async fn turn(self: Arc<Self>, turn: Turn) {
+        let (host, lane) = (turn.host.clone(), turn.lane);
+        let mut place = Place { inner: &self, turn };
         let claims = self.claims.of(&host);
         let mut line: Option<(Destination, Session)> = None;
         let mut sent = 0;
         while sent < self.settings.messages_per_session && !self.is_stopping.load(Ordering::Relaxed) {
-            let parcels = match self.claim(&host, lane, &claims).await {
+            let parcels = match self.claim(&mut place.turn, &claims).await {
                 Ok(Claimed::Parcels(parcels)) if parcels.is_empty() => break,
                 Ok(Claimed::Parcels(parcels)) => parcels,
                 // The lane comes again by itself.
-                Ok(Claimed::TooSoon) => return self.park(line, sent).await,
+                Ok(Claimed::NotNow) => return self.park(line, sent).await,
                 Err(error) => {
                     tracing::error!(%host, %error, "the queue cannot be read; tried again in a while");
                     self.agenda().add(&host, lane, self.now().after(AFTER_ERROR));
@@ -184,20 +188,20 @@ impl Inner {
             let mut parcels = parcels.into_iter();
             let mut unreached = None;
             let mut reach = Reach::Reached;
-            for parcel in parcels.by_ref() {
+            for (parcel, mut claim) in parcels.by_ref() {
                 sent += 1;
                 let outcomes;
-                (outcomes, reach) = self.send(&mut line, &parcel).await;
+                (outcomes, reach) = self.send(&mut line, &parcel, &mut claim).await;
                 let outcome = if reach == Reach::Unreached { unreached_by(&outcomes) } else { None };
                 unreached = outcome.map(|outcome| (parcel.destination.clone(), outcome));
-                self.settle(&parcel.items, outcomes, &claims).await;
+                self.settle(&parcel.items, outcomes, claim).await;
                 let is_over = unreached.is_some() || reach == Reach::Slow;
                 if is_over || self.is_stopping.load(Ordering::Relaxed) {
                     break;
                 }
             }
             // What was claimed with them can go on with others.
-            parcels.for_each(|parcel| claims.give_back(lane, &parcel.items));
+            drop(parcels);
             match (unreached, reach) {
                 (Some((destination, outcome)), _) => {
                     self.agenda().unreached(&host, self.now());
@@ -228,19 +232,32 @@ impl Inner {
     }
 
     /// Claims the next few messages of a lane, and lets another turn begin if there is more.
-    async fn claim(&self, host: &Arc<str>, lane: Lane, claims: &Claims) -> Result<Claimed, Error> {
-        let _turn = claims.turn.lock().await;
+    async fn claim(&self, turn: &mut Turn, claims: &Arc<Claims>) -> Result<Claimed, Error> {
+        let _claiming = claims.turn.lock().await;
+        let (host, lane) = (&turn.host.clone(), turn.lane);
         let (now, arrivals) = (self.now(), claims.arrivals());
         let mut items = self.due(host, lane, claims, now, FEW).await?;
         if items.len() == FEW && self.parcels(&items).len() == 1 {
             // One message to many: all of them in one transaction.
             items = self.due(host, lane, claims, now, RECIPIENTS).await?;
         }
-        let is_all = items.len() < FEW;
+        let mut is_all = items.len() < FEW;
         claims.raise_floor(lane, items.first().map_or(now, |first| first.due), arrivals);
         let mut parcels = self.parcels(&items);
+        if let Some(first) = parcels.first() {
+            // A turn has one way to go.
+            let smarthost = first.destination.smarthost().cloned();
+            let before = parcels.len();
+            parcels.retain(|parcel| parcel.destination.smarthost() == smarthost.as_ref());
+            is_all &= parcels.len() == before;
+            let smarthost = smarthost.map(|(host, port)| format!("{host}:{port}"));
+            if !self.agenda().goes_by(turn, smarthost.as_deref(), now) {
+                self.agenda().add(host, lane, now);
+                return Ok(Claimed::NotNow);
+            }
+        }
         let wanted = u32::try_from(parcels.len().min(AT_A_TIME)).unwrap_or(1);
-        let allowed = if parcels.is_empty() { Ok(0) } else { self.agenda().allow(host, wanted, now) };
+        let allowed = if parcels.is_empty() { Ok(0) } else { self.agenda().allow(turn, wanted, now) };
         let has_more = match allowed {
             Ok(allowed) => {
                 let allowed = usize::try_from(allowed).unwrap_or(0);
@@ -250,10 +267,14 @@ impl Inner {
             }
             Err(later) => {
                 self.agenda().add(host, lane, later);
-                return Ok(Claimed::TooSoon);
+                return Ok(Claimed::NotNow);
             }
         };
-        parcels.iter().for_each(|parcel| claims.take(&parcel.items));
+        let parcels = parcels.into_iter().map(|parcel| {
+            let claim = claims.take(lane, &parcel.items);
+            (parcel, claim)
+        });
+        let parcels = parcels.collect();
         if let (Some(due), false) = (has_more, items.is_empty()) {
             self.agenda().add(host, lane, due);
             self.woken.notify_one();
@@ -277,13 +298,18 @@ impl Inner {
     }
 
     /// Sends a parcel; gives an outcome for each item, and what that says of the destination.
-    async fn send(&self, line: &mut Option<(Destination, Session)>, parcel: &Parcel) -> (Vec<Outcome>, Reach) {
+    async fn send(
+        &self,
+        line: &mut Option<(Destination, Session)>,
+        parcel: &Parcel,
+        claim: &mut Claim,
+    ) -> (Vec<Outcome>, Reach) {
         let (timeouts, start) = (&self.courier.settings.timeouts, Instant::now());
         let attempt = match Attempt::new(&self.desk, parcel, timeouts).await {
             Ok(attempt) => attempt,
             Err(outcome) => return (vec![outcome; parcel.items.len()], Reach::Reached),
         };
-        let (outcomes, is_reached) = self.over_hosts(line, parcel, attempt).await;
+        let (outcomes, is_reached) = self.over_hosts(line, parcel, attempt, claim).await;
         let reach = match is_reached {
             false => Reach::Unreached,
             true if start.elapsed() < timeouts.slow => Reach::Reached,
@@ -300,9 +326,10 @@ impl Inner {
         line: &mut Option<(Destination, Session)>,
         parcel: &Parcel,
         mut attempt: Attempt<'_>,
+        claim: &mut Claim,
     ) -> (Vec<Outcome>, bool) {
         let at_hand = match line.take() {
-            Some((destination, session)) if destination == parcel.destination => Some(session),
+            Some((of, session)) if of.shares_sessions_with(&parcel.destination) => Some(session),
             other => {
                 *line = other;
                 self.parking.take(&parcel.destination)
@@ -310,6 +337,7 @@ impl Inner {
         };
         let mut is_reached = false;
         if let Some(session) = at_hand.filter(|session| self.is_usable(session)) {
+            claim.keep();
             let session = attempt.over(session).await;
             self.replace(line, &parcel.destination, session);
             // A host that ended the session while it was parked is asked again.
@@ -326,6 +354,7 @@ impl Inner {
             match self.courier.next(&mut hosts, attempt.until()).await {
                 Ok(session) => {
                     is_reached = true;
+                    claim.keep();
                     let session = attempt.over(session).await;
                     self.replace(line, &parcel.destination, session);
                     if attempt.is_done() || attempt.is_late() {
@@ -351,7 +380,7 @@ impl Inner {
     }
 
     /// Writes down what came of an attempt, and makes what is to be told of it.
-    async fn settle(&self, items: &[QueueItem], outcomes: Vec<Outcome>, claims: &Claims) {
+    async fn settle(&self, items: &[QueueItem], outcomes: Vec<Outcome>, mut claim: Claim) {
         let (now, directory) = (self.now(), (self.directory)());
         let (mut fates, mut attempted) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for (item, outcome) in items.iter().zip(outcomes) {
@@ -371,7 +400,7 @@ impl Inner {
         };
         match self.desk.store.queue_settle(settlement).await {
             Ok(rows) => {
-                claims.let_go(items);
+                claim.settled();
                 for row in rows {
                     if let Err(error) = accept::follow_up(&self.desk, &directory, &row).await {
                         tracing::error!(id = %first.transaction, %error, "a report is not made yet; tried again");
@@ -379,27 +408,30 @@ impl Inner {
                 }
             }
             // See the module's documentation.
-            Err(error) => tracing::error!(id = %first.transaction, %error, "what came of an attempt is not written"),
+            Err(error) => {
+                claim.keep();
+                tracing::error!(id = %first.transaction, %error, "what came of an attempt is not written");
+            }
         }
     }
 
     /// What else is due for a destination that could not be reached was tried with it.
-    async fn put_off(&self, host: &Arc<str>, lane: Lane, claims: &Claims, to: &Destination, outcome: &Outcome) {
+    async fn put_off(&self, host: &Arc<str>, lane: Lane, claims: &Arc<Claims>, to: &Destination, outcome: &Outcome) {
         loop {
             let parcels = {
                 let _turn = claims.turn.lock().await;
                 let Ok(items) = self.due(host, lane, claims, self.now(), PUT_OFF).await else { return };
                 let mut parcels = self.parcels(&items);
                 parcels.retain(|parcel| parcel.destination == *to);
-                parcels.iter().for_each(|parcel| claims.take(&parcel.items));
-                parcels
+                let claimed = parcels.into_iter().map(|parcel| (claims.take(lane, &parcel.items), parcel.items));
+                claimed.collect::<Vec<_>>()
             };
             if parcels.is_empty() {
                 return;
             }
-            let settling = parcels.iter().map(|parcel| {
-                let outcomes = vec![outcome.clone(); parcel.items.len()];
-                Box::pin(self.settle(&parcel.items, outcomes, claims))
+            let settling = parcels.into_iter().map(|(claim, items)| {
+                let outcomes = vec![outcome.clone(); items.len()];
+                Box::pin(async move { self.settle(&items, outcomes, claim).await })
             });
             let mut all: Vec<_> = settling.collect();
             // Beside each other, so that they share commits.
@@ -429,6 +461,11 @@ impl Inner {
         self.agenda().add(host, lane, due);
     }
 
+    /// The next turn, if there is a place for one.
+    fn begin(&self, now: Timestamp) -> Option<Turn> {
+        self.agenda().begin(now)
+    }
+
     fn agenda(&self) -> MutexGuard<'_, Agenda> {
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -447,13 +484,12 @@ impl std::fmt::Debug for Inner {
 /// A place of the agenda, given back whatever ends the turn.
 struct Place<'a> {
     inner: &'a Inner,
-    host: &'a str,
-    lane: Lane,
+    turn: Turn,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.inner.agenda().end(self.host, self.lane);
+        self.inner.agenda().end(&mut self.turn);
         self.inner.woken.notify_one();
     }
 }

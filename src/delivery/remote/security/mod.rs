@@ -361,7 +361,7 @@ impl Judgement {
                 self.base = server_name(&base)?;
                 // RFC 7672 §3.2.3: the domain's own name will do as well as the host's.
                 let mut names = vec![self.base.clone(), server_name(host)?];
-                if let Host::Name(domain) = &destination.host {
+                if let (Host::Name(domain), None) = (&destination.host, destination.smarthost()) {
                     names.extend(server_name(domain.as_str()));
                 }
                 let judged = Judged { kind: PolicyKind::Tlsa, lines, mx: vec![host.to_owned()] };
