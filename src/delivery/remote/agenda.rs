@@ -458,7 +458,8 @@ mod tests {
         assert_eq!(begun(&mut agenda, 0), [""; 0], "it is known now");
         agenda.end(&mut turns[0]);
         let mut third = agenda.begin(at(0)).unwrap();
-        assert_eq!((&*third.host, agenda.goes_by(&mut third, by, at(0))), ("c.test", true));
+        assert_eq!(&*third.host, "c.test");
+        assert!(agenda.goes_by(&mut third, by, at(0)));
         // It cannot be reached: nobody else asks it, and then one.
         agenda.unreached("c.test", at(0));
         agenda.end(&mut third);
