@@ -28,6 +28,8 @@ pub struct Https {
     dns: Dns,
     config: Arc<ClientConfig>,
     port: u16,
+    /// Hosts may be on this machine or network.
+    may_be_near: bool,
 }
 
 /// What a host answered.
@@ -47,7 +49,7 @@ pub enum HttpsError {
     /// Not `https://` with a host name.
     #[error("not a URL that can be asked")]
     Url,
-    /// The host has no address that could be found.
+    /// The host has no address that could be found, or none to which a connection may go.
     #[error("{0} has no address")]
     NoAddress(String),
     /// No connection came about.
@@ -79,8 +81,10 @@ struct Question<'a> {
 
 impl Https {
     /// Finds hosts through `dns` and verifies them as `config` does. `port` is where they listen if nothing else is said.
-    pub fn new(dns: Dns, config: Arc<ClientConfig>, port: u16) -> Self {
-        Self { dns, config, port }
+    /// Unless they `may_be_near`, no connection goes to an address of this machine or of a network of its own: others say
+    /// who is asked, and what is here trusts who comes from here.
+    pub fn new(dns: Dns, config: Arc<ClientConfig>, port: u16, may_be_near: bool) -> Self {
+        Self { dns, config, port, may_be_near }
     }
 
     /// Reads what lies at `path` on a host, at most `limit` octets, within `time` for all of it.
@@ -161,6 +165,7 @@ impl Https {
         let (v6, v4) = tokio::join!(self.dns.ipv6(host), self.dns.ipv4(host));
         let addresses = v4.unwrap_or_default().into_iter().map(IpAddr::V4);
         let addresses = addresses.chain(v6.unwrap_or_default().into_iter().map(IpAddr::V6));
+        let addresses = addresses.filter(|address| self.may_be_near || !is_near(*address));
         let mut failure = HttpsError::NoAddress(host.to_owned());
         for address in addresses.take(MAX_ADDRESSES) {
             match timeout(CONNECT, TcpStream::connect(SocketAddr::new(address, port))).await {
@@ -194,6 +199,27 @@ impl Drop for Aborting {
     }
 }
 
+/// An address of this machine, or of a network that is not the internet (RFC 6890).
+fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // "This network", and what providers share between their clients (RFC 6598).
+            let is_other = first == 0 || first == 100 && second & 0xc0 == 64;
+            is_other
+                || v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => {
+            let is_own = v6.is_unique_local() || v6.is_unicast_link_local();
+            is_own || v6.is_loopback() || v6.is_unspecified() || v6.is_multicast()
+        }
+    }
+}
+
 fn tls_error(error: &io::Error) -> HttpsError {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     cause.map_or_else(|| HttpsError::Connect(error.to_string()), |cause| HttpsError::Tls(cause.clone()))
@@ -203,3 +229,38 @@ const CONNECT: Duration = Duration::from_secs(10);
 const MAX_ADDRESSES: usize = 4;
 /// Octets of an answer's head, at the most.
 const MAX_HEAD: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_told_from_the_internet() {
+        for (address, want) in [
+            ("127.0.0.1", true),
+            ("127.255.0.9", true),
+            ("0.0.0.0", true),
+            ("0.1.2.3", true),
+            ("10.0.0.1", true),
+            ("172.16.0.1", true),
+            ("172.32.0.1", false),
+            ("192.168.1.1", true),
+            ("169.254.169.254", true),
+            ("100.64.0.1", true),
+            ("100.128.0.1", false),
+            ("224.0.0.1", true),
+            ("255.255.255.255", true),
+            ("9.9.9.9", false),
+            ("::1", true),
+            ("::", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:9.9.9.9", false),
+            ("fe80::1", true),
+            ("fd00::1", true),
+            ("ff02::1", true),
+            ("2620:fe::fe", false),
+        ] {
+            assert_eq!(is_near(address.parse().unwrap()), want, "{address}");
+        }
+    }
+}
