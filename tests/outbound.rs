@@ -32,7 +32,7 @@ use posthouse::delivery::remote::outcome::{End, Outcome, Scope};
 use posthouse::delivery::remote::outgoing::{Outgoing, OutgoingRecipient};
 use posthouse::delivery::remote::security::Security;
 use posthouse::delivery::remote::session::Session;
-use posthouse::mail::{AccountId, Address, Clock, Domain, Flags, Host, MailboxId, ReversePath, Timestamp};
+use posthouse::mail::{AccountId, Address, Clock, Domain, Flags, Host, MailboxId, ReversePath, Timestamp, TlsWish};
 use posthouse::net::dns::Dns;
 use posthouse::proto::message::Scanner;
 use posthouse::store::engine::memory::Memory;
@@ -169,7 +169,7 @@ fn far() -> Destination {
 }
 
 fn destination(host: &str) -> Destination {
-    Destination { host: Host::parse(host).unwrap(), route: None, requires_tls: false }
+    Destination { host: Host::parse(host).unwrap(), route: None, tls: TlsWish::AsPublished }
 }
 
 fn route(demand: Demand) -> Route {

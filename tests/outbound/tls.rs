@@ -6,7 +6,8 @@ use super::*;
 /// What becomes of a message under that demand, and with how many connections.
 async fn send(remote: &Remote, route: Route, requires_tls: bool) -> Outcome {
     let world = World::with(remote).await;
-    let destination = Destination { route: Some(Arc::new(route)), requires_tls, ..far() };
+    let tls = if requires_tls { TlsWish::Required } else { TlsWish::AsPublished };
+    let destination = Destination { route: Some(Arc::new(route)), tls, ..far() };
     match world.session(&destination).await {
         Err(outcome) => outcome,
         Ok(mut session) => {

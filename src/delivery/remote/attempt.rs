@@ -8,6 +8,7 @@ use super::outgoing::{Outgoing, OutgoingRecipient};
 use super::parcel::Parcel;
 use super::session::Session;
 use crate::accept::Desk;
+use crate::mail::TlsWish;
 use crate::proto::message::header;
 use crate::store::{QueueItem, QueueKind};
 
@@ -58,7 +59,7 @@ impl<'a> Attempt<'a> {
             reverse_path,
             envelope_id: remote.envelope_id.as_deref(),
             ret: remote.ret,
-            requires_tls: remote.requires_tls,
+            requires_tls: remote.tls == TlsWish::Required,
             recipients: &recipients,
             message: &self.message,
         };

@@ -20,7 +20,7 @@ pub(super) fn parcels(routes: &Routes, directory: &Directory, items: &[QueueItem
         let destination = Destination {
             host: remote.recipient.host().clone(),
             route: routes.of(directory, remote, &item.reverse_path),
-            requires_tls: remote.requires_tls,
+            tls: remote.tls,
         };
         let fits = |parcel: &&mut Parcel| {
             parcel.destination == destination

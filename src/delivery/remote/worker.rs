@@ -397,6 +397,7 @@ impl Inner {
             items: fates,
             tell: sent::reports(&directory, &attempted),
             event: sent::event(now, &attempted),
+            audit: Vec::new(),
         };
         match self.desk.store.queue_settle(settlement).await {
             Ok(rows) => {

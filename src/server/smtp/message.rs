@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
-use super::{Role, answer, question, refusal};
+use super::{Role, answer, bounce, question, refusal};
 use crate::accept::{Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
 use crate::directory::Directory;
 use crate::emailauth::DkimInput;
@@ -146,6 +146,10 @@ async fn accept(session: &Session, transaction: &mut Transaction, incoming: Inco
     };
     if let Some(answer) = &transaction.answer {
         return question::answered(session, transaction, answer, incoming).await;
+    }
+    if let Some(bounce) = &transaction.bounce_for {
+        let prefix = trace_of(session, transaction, &incoming, (addition, None), services.clock.now());
+        return bounce::take(session, transaction, bounce, incoming, prefix).await;
     }
     if is_stopped(session, transaction) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SendBlocked));

@@ -11,6 +11,7 @@
 
 mod answer;
 mod auth;
+mod bounce;
 mod chunks;
 mod data;
 mod gateway;
