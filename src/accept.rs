@@ -4,6 +4,7 @@
 mod aftermath;
 pub mod alert;
 mod assemble;
+pub mod bounce;
 pub mod confirmation;
 mod desk;
 mod errand;
@@ -21,13 +22,14 @@ pub mod sent;
 mod signing;
 mod stored;
 mod success;
+mod told;
 mod undelivered;
 
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::{Desk, Turns};
 pub use fulfil::{give_up, one as follow_up};
 pub use generate::send;
-pub use held::{HeldPart, Reason as HeldReason, StoredDelivery, StoredSender};
+pub use held::{Asked, HeldPart, Reason as HeldReason, StoredDelivery, StoredSender, StoredWishes};
 use judge::Source;
 pub use letter::{Hooked, Letter, Origin, Recipient, Wishes, evidence};
 use signing::Leaving;
@@ -221,8 +223,7 @@ pub async fn give_up_undelivered(
     item: &QueueItem,
     target: &Target,
 ) -> Result<(), store::Error> {
-    let mut errands = aftermath::of_undelivered(directory, item, target);
-    errands.extend(undelivered::of_group(desk, directory, item, target).await?);
+    let errands = undelivered::errands(desk, directory, item, target).await?;
     let tell = errands.iter().map(errand::Errand::encode).collect();
     let (_, rows) = desk.store.give_up_full(item.id, tell).await?;
     fulfil::all(desk, directory, &rows).await;

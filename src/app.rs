@@ -477,6 +477,7 @@ fn security(config: &Config, services: &Services) -> Result<Security, StartError
         clock: services.clock.clone(),
         roots: roots(outbound.ca_file.as_deref())?,
         https_port: outbound.https_port,
+        may_be_near: outbound.may_be_loopback,
         fetch_time: security::FETCH_TIME,
         smtp_port: outbound.port,
         reporting: outbound.reporting.clone(),

@@ -32,11 +32,13 @@ use posthouse::delivery::remote::outcome::{End, Outcome, Scope};
 use posthouse::delivery::remote::outgoing::{Outgoing, OutgoingRecipient};
 use posthouse::delivery::remote::security::Security;
 use posthouse::delivery::remote::session::Session;
-use posthouse::mail::{AccountId, Address, Clock, Domain, Flags, Host, MailboxId, ReversePath, Timestamp};
+use posthouse::mail::{AccountId, Address, Clock, Domain, Flags, Host, MailboxId, ReversePath, Timestamp, TlsWish};
 use posthouse::net::dns::Dns;
 use posthouse::proto::message::Scanner;
 use posthouse::store::engine::memory::Memory;
 use posthouse::store::{Delivery, Form, Message, Store, Target};
+
+use tokio::time::Instant;
 
 use dns::DnsServer;
 use remote::Remote;
@@ -116,7 +118,7 @@ impl World {
 
     async fn session(&self, destination: &Destination) -> Result<Session, Outcome> {
         let mut hosts = self.courier.hosts(destination).await?;
-        self.courier.next(&mut hosts).await
+        self.courier.next(&mut hosts, whenever()).await
     }
 
     /// What becomes of a message for these recipients.
@@ -126,12 +128,17 @@ impl World {
         match self.session(&far()).await {
             Err(outcome) => vec![outcome],
             Ok(mut session) => {
-                let outcomes = session.send(&self.store, &outgoing(&recipients, &message)).await;
+                let outcomes = session.send(&self.store, &outgoing(&recipients, &message), whenever()).await;
                 session.close().await;
                 outcomes
             }
         }
     }
+}
+
+/// No deadline.
+fn whenever() -> Instant {
+    Instant::now() + LONG * 60
 }
 
 fn account() -> AccountId {
@@ -162,7 +169,7 @@ fn far() -> Destination {
 }
 
 fn destination(host: &str) -> Destination {
-    Destination { host: Host::parse(host).unwrap(), route: None, requires_tls: false }
+    Destination { host: Host::parse(host).unwrap(), route: None, tls: TlsWish::AsPublished }
 }
 
 fn route(demand: Demand) -> Route {

@@ -31,7 +31,7 @@ use posthouse::delivery::remote::hosts::Own;
 use posthouse::delivery::remote::security::{Reporting, Security, Setup};
 use posthouse::directory::Directory;
 use posthouse::mail::srs::SrsKey;
-use posthouse::mail::{Clock, Domain, Host, Timestamp};
+use posthouse::mail::{Clock, Domain, Host, Timestamp, TlsWish};
 use posthouse::net::dns::Dns;
 use posthouse::net::dnssec::{Anchor, Dnssec};
 use posthouse::store::Store;
@@ -88,7 +88,7 @@ impl World {
         let clock = Arc::new(Moving::default());
         let authority = Authority::new("Trusted");
         let store = Store::open(engine.clone(), clock.clone(), [1, 2, 3]).await.expect("a store");
-        let security = Self::security(&resolver, &store, &clock, &authority, ports);
+        let security = Self::security(&resolver, &store, &clock, &authority, ports, true);
         Self { dns, authority, security, clock, store, engine, resolver, ports }
     }
 
@@ -98,6 +98,7 @@ impl World {
         clock: &Arc<Moving>,
         authority: &Authority,
         ports: (u16, u16),
+        may_be_near: bool,
     ) -> Arc<Security> {
         let setup = Setup {
             dns: resolver.clone(),
@@ -105,6 +106,7 @@ impl World {
             clock: clock.clone(),
             roots: authority.roots(),
             https_port: ports.0,
+            may_be_near,
             fetch_time: Duration::from_secs(2),
             smtp_port: ports.1,
             reporting: Some(Reporting { contact: None }),
@@ -115,7 +117,12 @@ impl World {
     /// The next process over the same store.
     pub async fn restart(&mut self) {
         self.store = Store::open(self.engine.clone(), self.clock.clone(), [1, 2, 4]).await.expect("a store");
-        self.security = Self::security(&self.resolver, &self.store, &self.clock, &self.authority, self.ports);
+        self.security = Self::security(&self.resolver, &self.store, &self.clock, &self.authority, self.ports, true);
+    }
+
+    /// The same, as outside of tests.
+    pub fn asks_nobody_near(&mut self) {
+        self.security = Self::security(&self.resolver, &self.store, &self.clock, &self.authority, self.ports, false);
     }
 
     pub fn desk(&self) -> Desk {
@@ -155,7 +162,8 @@ impl World {
         let shown =
             |outcome: posthouse::delivery::remote::outcome::Outcome| format!("{} {}", outcome.status, outcome.text);
         let mut hosts = courier.hosts(destination).await.map_err(shown)?;
-        let session = courier.next(&mut hosts).await.map_err(shown)?;
+        let session =
+            courier.next(&mut hosts, tokio::time::Instant::now() + Duration::from_secs(60)).await.map_err(shown)?;
         let tls = session.tls().unwrap_or("in the clear").to_owned();
         session.close().await;
         Ok(tls)
@@ -164,5 +172,5 @@ impl World {
 
 pub fn to(domain: &str) -> Destination {
     let host = Host::parse(domain).expect("a host");
-    Destination { host, route: None, requires_tls: false }
+    Destination { host, route: None, tls: TlsWish::AsPublished }
 }

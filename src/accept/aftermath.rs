@@ -3,6 +3,7 @@
 //! [`Errand`] for each; carried out after it, see [`super::fulfil`].
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::assemble::{Parts, monitored};
 use super::desk::Desk;
@@ -10,7 +11,7 @@ use super::errand::{Approval, Cause, Dsn, Errand, Failed, Report, Why};
 use super::held::{HeldPart, Reason, StoredDelivery};
 use super::letter::{Letter, Recipient};
 use super::{reply, success};
-use crate::directory::Directory;
+use crate::directory::{Account, Directory};
 use crate::mail::{AccountId, Address, GroupId, ReversePath, Timestamp};
 use crate::routing::rules::Copy;
 use crate::routing::{Addressed, Closed, Delivery, Expansion, Receiver, Via};
@@ -46,26 +47,27 @@ pub fn new(errand: Errand) -> NewFollowUp {
 
 /// Who is told of a message that found no room for as long as it was tried: the managers of the group, or else the
 /// sender, whose reverse-path is null if it must not be answered (policy semantics §6.5).
-pub fn of_undelivered(directory: &Directory, item: &QueueItem, target: &Target) -> Vec<Errand> {
+pub fn of_undelivered(directory: &Directory, item: &QueueItem, target: &Target) -> Vec<Dsn> {
     let Some(account) = directory.account(target.account) else { return Vec::new() };
-    let told: Vec<Address> = match target.via.and_then(|id| directory.group(id)) {
-        Some(group) => managers(directory, group.id, &group.managers),
-        None => match &item.reverse_path {
-            ReversePath::Address(to) => vec![to.clone()],
-            ReversePath::Null => Vec::new(),
-        },
-    };
     let failed = Failed { recipient: account.address.clone(), why: Why::Full };
-    let dsn = |to| Errand::Dsn(Dsn { to, failed: vec![failed.clone()], arrived: item.created });
-    told.into_iter().map(dsn).collect()
+    let dsn = |to| Dsn::new(to, vec![failed.clone()], item.created);
+    match (target.via.and_then(|id| directory.group(id)), &item.reverse_path) {
+        (Some(group), _) => managers(directory, group.id)
+            .into_iter()
+            .map(|manager| Dsn { once_a_message: Some(manager.id), ..dsn(manager.address.clone()) })
+            .collect(),
+        (None, ReversePath::Address(to)) => vec![dsn(to.clone())],
+        (None, ReversePath::Null) => Vec::new(),
+    }
 }
 
 /// Who hears of failures of a group's copies: its managers, or the domain admin.
-pub(super) fn managers(directory: &Directory, group: GroupId, named: &[AccountId]) -> Vec<Address> {
+pub(super) fn managers(directory: &Directory, group: GroupId) -> Vec<&Arc<Account>> {
+    let named = directory.group(group).map(|group| group.managers.as_slice()).unwrap_or_default();
     let admin = directory.group_organisation(group).filter(|_| named.is_empty());
     let admin = admin.and_then(|organisation| directory.active_admin(organisation)).map(|admin| admin.id);
     let all = admin.into_iter().chain(named.iter().copied());
-    all.filter_map(|id| Some(directory.account(id)?.address.clone())).collect()
+    all.filter_map(|id| directory.account(id)).collect()
 }
 
 /// Monitor copies in the form of a report (policy semantics §13.5).
@@ -115,7 +117,7 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
         }
         told.iter_mut().for_each(|failed| failed.retain(|failed| letter.wants_failure_of(&failed.recipient)));
     }
-    let dsn = |failed| Errand::Dsn(Dsn { to: to.clone(), failed, arrived: letter.now });
+    let dsn = |failed| Errand::Dsn(Dsn::new(to.clone(), failed, letter.now).with(&letter.wishes));
     told.into_iter().filter(|failed| !failed.is_empty()).map(dsn).collect()
 }
 
@@ -166,7 +168,7 @@ pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reaso
 }
 
 /// The address by which the sender knows a delivery: the one it gave, or that of the group it addressed.
-fn given(letter: &Letter<'_>, expansion: &Expansion, delivery: &Delivery) -> Option<Address> {
+pub(super) fn given(letter: &Letter<'_>, expansion: &Expansion, delivery: &Delivery) -> Option<Address> {
     let group = |id: GroupId| Some(letter.directory.group(id)?.address.clone());
     match (&delivery.to, delivery.via) {
         (_, Via::Group(id)) => group(expansion.path(id).first().copied()?),

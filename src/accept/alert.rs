@@ -4,6 +4,7 @@
 use super::desk::Desk;
 use super::generate;
 use crate::directory::{Account, Directory};
+use crate::mail::TlsWish;
 use crate::proto::message::compose;
 use crate::store::{self, AuditEntry, StateKey};
 
@@ -50,7 +51,10 @@ pub async fn raise(
     let Some(organisation) = organisation else { return Ok(()) };
     for admin in directory.admins(organisation).filter(|admin| admin.state.is_active()) {
         let to = &admin.address;
-        generate::send(desk, directory, to, |stamp| compose::alert(stamp, to, &alert.subject, &alert.text)).await?;
+        generate::send(desk, directory, (to, TlsWish::AsPublished), |stamp| {
+            compose::alert(stamp, to, &alert.subject, &alert.text)
+        })
+        .await?;
     }
     Ok(())
 }

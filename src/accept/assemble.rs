@@ -11,10 +11,10 @@ use super::judge::{Judgement, Source, Step, judge};
 use super::letter::{Letter, Recipient, may_know};
 use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
-use crate::mail::srs::{self, Rewritten};
+use crate::mail::srs::{self, Forwarder, Rewritten};
 use crate::mail::{
-    AccountId, Address, AddressKey, Domain, Flags, GroupId, MailboxId, MailboxName, OrganisationId, ReversePath,
-    Timestamp,
+    AccountId, Address, AddressKey, Domain, Flags, GroupId, MailboxId, MailboxName, Notify, OrganisationId,
+    ReversePath, TlsWish,
 };
 use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
@@ -218,13 +218,13 @@ impl Assembler<'_> {
 
     async fn remote(&mut self, remote: &Remote, plan: &Plan) -> Result<(), store::Error> {
         let form = self.form_of(&remote.forwarded_by, remote.delivery);
+        let queued = self.queued(remote, plan);
         let reverse_path = match &remote.reverse_path {
             Return::Sender => self.letter.sender.reverse_path.clone(),
-            Return::Rewritten(domain) => self.rewritten(domain).await?,
+            Return::Rewritten(domain) => self.rewritten(domain, &queued.returns).await?,
             Return::Managers(group) => self.managers(*group),
         };
-        let remote = self.queued(remote, plan);
-        self.parts.queue.push(NewQueueItem { form, reverse_path, remote });
+        self.parts.queue.push(NewQueueItem { form, reverse_path, remote: queued });
         Ok(())
     }
 
@@ -237,22 +237,24 @@ impl Assembler<'_> {
             (_, ReversePath::Address(address)) => QueueSender::Address(address.to_string().to_lowercase()),
             (_, ReversePath::Null) => QueueSender::Nobody,
         };
-        let requires_tls = letter.wishes.requires_tls;
+        let tls = if letter.wishes.requires_tls { TlsWish::Required } else { TlsWish::AsPublished };
         let is_bulk = self.parts.is_bulk;
         let keeps = |account| plan.local.iter().any(|local| local.account == account);
         let returns = match (&remote.reverse_path, remote.forwarded_by.last()) {
             (Return::Managers(group), _) => Returns::Managers(*group),
             // What is kept is not lost: the sender learns nothing of the forward (policy semantics §11.3).
             (_, Some(&account)) => match &letter.sender.reverse_path {
-                ReversePath::Address(to) if !keeps(account) && letter.sender.is_answerable() => {
-                    Returns::Original(to.clone())
-                }
+                ReversePath::Address(to) if !keeps(account) && self.is_told(remote) => Returns::Original(to.clone()),
                 _ => Returns::Forwarder { account, keeps: keeps(account) },
             },
             (Return::Rewritten(domain), None) => self.returns_of_rule(domain, remote, plan),
             (_, None) => Returns::Sender,
         };
-        let queued = store::Remote { returns, is_bulk, requires_tls, ..store::Remote::new(remote.to.clone(), sender) };
+        // Bounces of the next host would come to the sender too.
+        let is_rewritten = matches!(remote.reverse_path, Return::Rewritten(_));
+        let is_silent = is_rewritten && returns == Returns::Sender && !self.wants_failure(remote);
+        let notify = is_silent.then(Notify::default);
+        let queued = store::Remote { returns, is_bulk, tls, notify, ..store::Remote::new(remote.to.clone(), sender) };
         let is_own = remote.reverse_path == Return::Sender && remote.forwarded_by.is_empty();
         let given = |r: &&Recipient| matches!(&r.addressed, Addressed::External(to) if to.key() == remote.to.key());
         let Some(given) = letter.recipients.iter().find(given).filter(|_| is_own) else { return queued };
@@ -265,6 +267,26 @@ impl Assembler<'_> {
         }
     }
 
+    /// Who sent the message can be told of a forward of which no copy is kept, and wants to be.
+    fn is_told(&self, remote: &Remote) -> bool {
+        self.letter.sender.is_answerable() && self.wants_failure(remote)
+    }
+
+    /// Who sent the message wants to hear of a failure (RFC 3461 §4.1) of the recipient that led to this copy, or of any,
+    /// if it was a rule that did.
+    fn wants_failure(&self, remote: &Remote) -> bool {
+        let (letter, expansion) = (self.letter, &self.parts.expansion);
+        let delivery = expansion.deliveries.get(remote.delivery);
+        let given = delivery.and_then(|delivery| aftermath::given(letter, expansion, delivery));
+        let is_given = |address: &Address| {
+            letter.recipients.iter().any(|r| Address::parse(&r.address).is_ok_and(|r| r.key() == address.key()))
+        };
+        match given.filter(|address| is_given(address)) {
+            Some(address) => letter.wants_failure_of(&address),
+            None => letter.recipients.is_empty() || letter.recipients.iter().any(Recipient::wants_failure),
+        }
+    }
+
     /// Who hears of a copy that a rule has sent elsewhere: who sent the message, if it is nowhere else and that can be
     /// told; otherwise an administrator of the rule's organisation, since the sender knows nothing of the rule.
     fn returns_of_rule(&self, domain: &Domain, remote: &Remote, plan: &Plan) -> Returns {
@@ -272,7 +294,7 @@ impl Assembler<'_> {
         let keeps = plan.local.iter().any(|local| local.delivery == remote.delivery);
         let admin = || directory.active_admin(directory.organisation_of(domain)?);
         match (&sender.reverse_path, admin()) {
-            (ReversePath::Address(to), _) if !keeps && sender.is_answerable() => Returns::Original(to.clone()),
+            (ReversePath::Address(to), _) if !keeps && self.is_told(remote) => Returns::Original(to.clone()),
             (_, Some(admin)) => Returns::Forwarder { account: admin.id, keeps },
             (_, None) => Returns::Sender,
         }
@@ -411,19 +433,26 @@ impl Assembler<'_> {
         part.deliveries.iter().filter_map(|place| deliveries.get(*place)).map(StoredDelivery::of).collect()
     }
 
-    /// SRS (policy semantics §11.3); an address too long for it is stored under a token.
-    async fn rewritten(&mut self, domain: &crate::mail::Domain) -> Result<ReversePath, store::Error> {
+    /// SRS (policy semantics §11.3); an address too long for it is stored under a token. Bounces belong to who hears of
+    /// failures here.
+    async fn rewritten(&mut self, domain: &Domain, returns: &Returns) -> Result<ReversePath, store::Error> {
         let (path, now) = (&self.letter.sender.reverse_path, self.letter.now);
-        match (srs::rewrite(path, domain, &self.desk.srs, now), path) {
+        let owner = match returns {
+            Returns::Forwarder { account, keeps } => Some(Forwarder { account: *account, keeps: *keeps }),
+            Returns::Sender | Returns::Original(_) | Returns::Managers(_) => None,
+        };
+        match (srs::rewrite(path, owner, domain, &self.desk.srs, now), path) {
             (Rewritten::Path(path), _) => Ok(path),
             (Rewritten::NeedsToken, ReversePath::Null) => Ok(ReversePath::Null),
             (Rewritten::NeedsToken, ReversePath::Address(address)) => {
                 let token = self.letter.id.to_string();
-                let made = srs::token_address(&token, domain, &self.desk.srs, now);
+                let made = srs::token_address(&token, owner, domain, &self.desk.srs, now);
                 let (Ok(made), Some(key)) = (made, StateKey::new(token_key(&token))) else {
                     return Ok(ReversePath::Null);
                 };
-                self.parts.extra.push((key, address.to_string().into_bytes()));
+                if owner.is_none() {
+                    self.parts.extra.push((key, address.to_string().into_bytes()));
+                }
                 Ok(ReversePath::Address(made))
             }
         }
@@ -465,10 +494,7 @@ impl Assembler<'_> {
         let named = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
         let held = HeldPart::new(self.letter, reason, approvers, named);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
-        let expires = patience.map(|patience| {
-            let patience = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
-            Timestamp::from_millis(self.letter.now.millis().saturating_add(patience))
-        });
+        let expires = patience.map(|patience| self.letter.now.after(patience));
         self.parts.holds.push(NewHold {
             form: 0,
             organisation,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::desk::Desk;
 use super::generate;
 use crate::directory::{Account, Directory};
-use crate::mail::{Address, Timestamp, one_time};
+use crate::mail::{Address, Timestamp, TlsWish, one_time};
 use crate::proto::message::compose::{Confirmation, confirmation_request};
 use crate::store::{self, StateKey, short_hash};
 
@@ -45,7 +45,7 @@ pub async fn ask(
     }
     let days = i64::try_from(one_time::CONFIRM_DAYS).unwrap_or_default();
     let until = Timestamp::from_millis(now.millis().saturating_add(days.saturating_mul(DAY_MILLIS)));
-    generate::send(desk, directory, target, |stamp| {
+    generate::send(desk, directory, (target, TlsWish::AsPublished), |stamp| {
         let (owner, answer_to) = (&account.address, &answer_to);
         confirmation_request(&Confirmation { stamp: *stamp, to: target, owner, answer_to, until })
     })

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::held::StoredSender;
+use super::letter::Wishes;
 use crate::mail::{AccountId, Address, EnhancedCode, ForwardPath, MailboxName, ReversePath, Timestamp};
 use crate::proto::authres::{DmarcResult, SpfResult};
 use crate::proto::message::compose::{self, Failure, MonitorFacts};
@@ -36,6 +37,28 @@ pub struct Dsn {
     pub failed: Vec<Failed>,
     /// When it came.
     pub arrived: Timestamp,
+    /// ENVID (RFC 3461 §4.4), decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<String>,
+    /// The message goes by REQUIRETLS, and what tells of it too (RFC 8689 §5).
+    #[serde(default)]
+    pub requires_tls: bool,
+    /// Once for a message, this account: a manager of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_a_message: Option<AccountId>,
+}
+
+impl Dsn {
+    /// Of a message of which nothing special was asked.
+    pub fn new(to: Address, failed: Vec<Failed>, arrived: Timestamp) -> Self {
+        Self { to, failed, arrived, envelope_id: None, requires_tls: false, once_a_message: None }
+    }
+
+    /// Of a message of which this was asked.
+    pub fn with(self, wishes: &Wishes<'_>) -> Self {
+        let envelope_id = wishes.envelope_id.map(str::to_owned);
+        Self { envelope_id, requires_tls: wishes.requires_tls, ..self }
+    }
 }
 
 /// Tells what came of attempts at other hosts.
@@ -45,12 +68,18 @@ pub struct Sent {
     pub to: Address,
     /// At most once a day, this account.
     pub once_a_day: Option<AccountId>,
+    /// Once for a message, this account: a manager of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_a_message: Option<AccountId>,
     /// What has happened to all of these recipients.
     pub what: What,
     /// ENVID (RFC 3461 §4.4), decoded.
     pub envelope_id: Option<String>,
     /// RET=FULL.
     pub is_full: bool,
+    /// The message goes by REQUIRETLS, and what tells of it too (RFC 8689 §5).
+    #[serde(default)]
+    pub requires_tls: bool,
     /// When the message came.
     pub arrived: Timestamp,
     /// The recipients.
@@ -99,6 +128,9 @@ pub struct Success {
     pub reached: Vec<Reached>,
     /// When the message came.
     pub arrived: Timestamp,
+    /// The message goes by REQUIRETLS, and what tells of it too (RFC 8689 §5).
+    #[serde(default)]
+    pub requires_tls: bool,
 }
 
 /// A recipient whose sender wants to hear of success.
@@ -151,6 +183,9 @@ pub struct Reply {
     pub dkim_aligned: bool,
     /// What DMARC said.
     pub dmarc: DmarcResult,
+    /// The message goes by REQUIRETLS, and the answer too (RFC 8689 §6).
+    #[serde(default)]
+    pub requires_tls: bool,
 }
 
 /// A recipient who did not get the message.
@@ -298,12 +333,16 @@ mod tests {
         let alice = AccountId::new(1).unwrap();
         let all = [
             Errand::Dsn(Dsn {
-                to: address("pam@partner.test"),
-                failed: vec![Failed {
-                    recipient: address("g@corp.test"),
-                    why: Why::PartClosed(Some(address("h@corp.test"))),
-                }],
-                arrived: Timestamp::from_millis(5),
+                envelope_id: Some("id".to_owned()),
+                requires_tls: true,
+                ..Dsn::new(
+                    address("pam@partner.test"),
+                    vec![Failed {
+                        recipient: address("g@corp.test"),
+                        why: Why::PartClosed(Some(address("h@corp.test"))),
+                    }],
+                    Timestamp::from_millis(5),
+                )
             }),
             Errand::Approval(Approval {
                 approver: alice,
@@ -328,5 +367,12 @@ mod tests {
             assert_eq!(Errand::decode(octets.get(..octets.len() - 1).unwrap()), None);
             assert_eq!(Errand::decode(octets.get(1..).unwrap()), None);
         }
+    }
+
+    #[test]
+    fn errands_of_before_stay_readable() {
+        let old = b"\x01{\"dsn\":{\"to\":\"pam@partner.test\",\"failed\":[],\"arrived\":5}}";
+        let new = Dsn::new(Address::parse("pam@partner.test").unwrap(), vec![], Timestamp::from_millis(5));
+        assert_eq!(Errand::decode(old), Some(Errand::Dsn(new)));
     }
 }

@@ -7,12 +7,14 @@ use super::generate::{self, Parcel};
 use super::record;
 use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
+use super::told;
 use crate::directory::Directory;
 use crate::mail::{AccountId, EnhancedCode, EventKinds, MailboxId, ReversePath, Timestamp, one_time};
 use crate::proto::message::compose::{
-    self, Action, Approval, Attempted, Dsn, Failure, Original, Reported, Stamp, approval_notice, dsn, monitor_report,
+    self, Action, Approval, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, Stamp, approval_notice, dsn,
+    monitor_report,
 };
-use crate::store::{self, DeliveryState, FollowUp, Origin, Reader, StateKey};
+use crate::store::{self, DeliveryState, FollowUp, Origin, Reader};
 
 /// What has become of an errand.
 enum Done {
@@ -111,6 +113,10 @@ impl Job<'_> {
     /// One DSN about all of these.
     async fn dsn(&self, errand: &errand::Dsn) -> Result<Done, store::Error> {
         let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
+        let Some(parcel) = self.bounded(parcel, None, errand.once_a_message).await? else {
+            return Ok(Done::Needless);
+        };
+        let parcel = parcel.requiring_tls(errand.requires_tls);
         let original = self.stored(stored::HEADER).await?;
         let failed = errand.failed.iter().map(|failed| Reported::failed(&failed.recipient, failed.why.failure()));
         let reported: Vec<_> = failed.collect();
@@ -118,11 +124,12 @@ impl Job<'_> {
             dsn(&Dsn {
                 stamp: *stamp,
                 to: &errand.to,
-                envelope_id: None,
+                envelope_id: errand.envelope_id.as_deref(),
                 arrived: errand.arrived,
                 recipients: &reported,
                 original: Original::Header(original.header()),
                 trace: Some(&self.row.key.transaction.to_string()),
+                is_only: errand.once_a_message.is_some(),
             })
         })
         .await
@@ -131,21 +138,19 @@ impl Job<'_> {
     /// Tells what came of attempts at other hosts (RFC 3464).
     async fn sent(&self, errand: &errand::Sent) -> Result<Done, store::Error> {
         let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
-        let parcel = match errand.once_a_day {
-            None => parcel,
-            Some(account) => match self.daily(account).await? {
-                Some((unchanged, extra)) => parcel.with_state(unchanged, extra),
-                None => return Ok(Done::Needless),
-            },
+        let Some(parcel) = self.bounded(parcel, errand.once_a_day, errand.once_a_message).await? else {
+            return Ok(Done::Needless);
         };
+        let parcel = parcel.requiring_tls(errand.requires_tls);
         let (action, until) = match errand.what {
             What::Failed => (Action::Failed, None),
             What::Delayed(until) => (Action::Delayed, Some(until)),
             What::Relayed => (Action::Relayed, None),
         };
         let reported: Vec<_> = errand.recipients.iter().map(|to| reported(to, action, until)).collect();
-        // RFC 3461 §4.3: RET speaks of failures alone; and what is large is not sent around a second time.
-        let whole = if errand.is_full && action == Action::Failed { self.whole_if_small().await? } else { None };
+        // RFC 3461 §4.3: RET speaks of failures alone.
+        let is_full = errand.is_full && action == Action::Failed;
+        let whole = if is_full { self.whole_if_it_fits(&parcel).await? } else { None };
         let original = self.stored(stored::HEADER).await?;
         self.post(parcel, |stamp| {
             dsn(&Dsn {
@@ -156,27 +161,43 @@ impl Job<'_> {
                 recipients: &reported,
                 original: whole.as_deref().map_or(Original::Header(original.header()), Original::Full),
                 trace: Some(&self.row.key.transaction.to_string()),
+                is_only: errand.once_a_message.is_some(),
             })
         })
         .await
     }
 
-    async fn whole_if_small(&self) -> Result<Option<Vec<u8>>, store::Error> {
+    /// The message, unless it is large, or one of those who get it here has no room: a report bypasses the quota
+    /// (policy semantics §18), and what is returned with it does not.
+    async fn whole_if_it_fits(&self, parcel: &Parcel) -> Result<Option<Vec<u8>>, store::Error> {
         let blob = self.row.blob;
         let size = self.desk.store.read(move |reader: &Reader<'_>| Ok(reader.message(blob)?.size())).await?;
-        if size > RETURNED { Ok(None) } else { self.whole().await.map(Some) }
-    }
-
-    /// What an account remembers when it is told of a failed forward now; `None` if it has been told today.
-    async fn daily(&self, account: AccountId) -> Result<Option<Memo>, store::Error> {
-        let key = StateKey::new(format!("forward-failed/{account}")).ok_or(store::Error::Limit)?;
-        let known = self.desk.store.state(key.clone()).await?;
-        let now = self.desk.clock.now().millis();
-        let last = known.as_deref().and_then(|octets| octets.try_into().ok()).map(i64::from_be_bytes);
-        if last.is_some_and(|last| now.saturating_sub(last) < DAY) {
+        if size > MAX_REPORT as u64 {
             return Ok(None);
         }
-        Ok(Some((vec![(key.clone(), known)], vec![(key, now.to_be_bytes().to_vec())])))
+        for id in parcel.accounts() {
+            let quota = self.directory.account(id).map_or(0, |account| account.settings().quota);
+            let used = self.desk.store.read(move |reader| reader.usage(id)).await?.octets;
+            if quota > 0 && used.saturating_add(size) > quota {
+                return Ok(None);
+            }
+        }
+        self.whole().await.map(Some)
+    }
+
+    /// The same with what accounts remember of being told; `None` if they have been.
+    async fn bounded(
+        &self,
+        parcel: Parcel,
+        once_a_day: Option<AccountId>,
+        once_a_message: Option<AccountId>,
+    ) -> Result<Option<Parcel>, store::Error> {
+        let memo = match (once_a_day, once_a_message) {
+            (Some(account), _) => told::today(self.desk, account).await?,
+            (None, Some(account)) => told::of_message(self.desk, account, self.row.key.transaction).await?,
+            (None, None) => return Ok(Some(parcel)),
+        };
+        Ok(memo.map(|told::Memo { read, changed }| parcel.with_state(vec![read], vec![changed])))
     }
 
     /// Tells of those who have the message now; who had no room has not.
@@ -203,6 +224,7 @@ impl Job<'_> {
             return Ok(Done::Needless);
         }
         let Some(parcel) = Parcel::to(self.directory, &errand.to) else { return Ok(GONE) };
+        let parcel = parcel.requiring_tls(errand.requires_tls);
         // RFC 3461 §4.3: whatever RET says, a report without a failure returns the header alone.
         let original = self.stored(stored::HEADER).await?;
         self.post(parcel, |stamp| {
@@ -214,6 +236,7 @@ impl Job<'_> {
                 recipients: &reported,
                 original: Original::Header(original.header()),
                 trace: Some(&self.row.key.transaction.to_string()),
+                is_only: false,
             })
         })
         .await
@@ -297,6 +320,7 @@ impl Job<'_> {
         };
         let Some(reply) = copy.reply(&memory) else { return Ok(Done::Needless) };
         let Some(parcel) = Parcel::to(self.directory, reply.to) else { return Ok(Done::Needless) };
+        let parcel = parcel.requiring_tls(errand.requires_tls);
         let (read, changed) = memory.after(now);
         self.post(parcel.with_state(read, changed), |stamp| {
             compose::auto_reply(&compose::AutoReply {
@@ -333,12 +357,6 @@ fn reported(to: &SentTo, action: Action, until: Option<Timestamp>) -> Reported<'
     }
 }
 
-/// State as it was read, and as it becomes.
-type Memo = (Vec<(StateKey, Option<Vec<u8>>)>, Vec<(StateKey, Vec<u8>)>);
-
-const DAY: i64 = 24 * 60 * 60 * 1000;
-/// Octets of an original that a report returns as a whole.
-const RETURNED: u64 = 1 << 20;
 /// Octets of an original that a notice attaches.
 const ATTACHED: u64 = 1 << 20;
 const GONE: Done = Done::Hopeless("the recipient is gone");

@@ -6,7 +6,7 @@ use super::record;
 use super::signing::{self, Leaving, Whose};
 use super::{Acceptance, Incoming};
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath};
+use crate::mail::{AccountId, Address, Flags, MailboxId, ReversePath, TlsWish};
 use crate::proto::message::Front;
 use crate::proto::message::compose::Stamp;
 use crate::routing::{self, Addressed, Receiver, Resolution};
@@ -48,6 +48,21 @@ impl Parcel {
         (!parcel.targets.is_empty() || !parcel.queue.is_empty()).then_some(parcel)
     }
 
+    /// By REQUIRETLS, if what it tells of was sent so (RFC 8689 §5, §6).
+    pub fn requiring_tls(self, requires_tls: bool) -> Self {
+        self.with_tls(if requires_tls { TlsWish::Required } else { TlsWish::AsPublished })
+    }
+
+    fn with_tls(mut self, tls: TlsWish) -> Self {
+        self.queue.iter_mut().for_each(|item| item.remote.tls = tls);
+        self
+    }
+
+    /// The accounts that get it.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
+        self.targets.iter().map(|target| target.account)
+    }
+
     /// Into one mailbox, as a monitor's copy of the message that it follows, and recorded as that.
     pub fn copy(to: Address, account: AccountId, mailbox: MailboxId) -> Self {
         let target = Target { origin: Origin::Monitor, ..Target::new(account, mailbox, Flags::default()) };
@@ -78,16 +93,16 @@ pub async fn post(
     commit(desk, directory, parcel, Some(Fulfilment { follow_up: follow_up.clone(), is_copy, unchanged }), make).await
 }
 
-/// Sends a message that follows no other, with the null reverse-path; `make` writes it under the id that it gets. Nothing
-/// happens if the address is nobody's.
+/// Sends a message that follows no other, with the null reverse-path; `make` writes it under the id that it gets. `tls`:
+/// what it asks of connections. Nothing happens if the address is nobody's.
 pub async fn send(
     desk: &Desk,
     directory: &Directory,
-    to: &Address,
+    (to, tls): (&Address, TlsWish),
     make: impl FnOnce(&Stamp<'_>) -> Vec<u8>,
 ) -> Result<(), store::Error> {
     match Parcel::to(directory, to) {
-        Some(parcel) => commit(desk, directory, parcel, None, make).await,
+        Some(parcel) => commit(desk, directory, parcel.with_tls(tls), None, make).await,
         None => Ok(()),
     }
 }

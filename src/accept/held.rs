@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::letter::{Letter, Origin, may_know};
+use super::letter::{Letter, Origin, Recipient, Wishes, may_know};
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, GroupId, OrganisationId, ReversePath, RuleId};
+use crate::mail::{AccountId, Address, GroupId, Notify, OrganisationId, Ret, ReversePath, RuleId};
 use crate::policy::sender::{self, Sender};
 use crate::proto::authres::AuthResults;
 use crate::proto::message::{decode_text, header};
@@ -35,14 +35,65 @@ pub struct HeldPart {
     /// before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Vec<Address>>,
-    /// The recipients as given of whose failure the sender does not want to hear (RFC 3461 §4.1).
+    /// The recipients as given of whose failure the sender does not want to hear (RFC 3461 §4.1): in a record from before
+    /// `asked` was kept, which says it since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<String>,
+    /// What the sender asked for of the message as a whole; nothing in a record from before this was kept.
+    #[serde(default, skip_serializing_if = "StoredWishes::is_nothing")]
+    pub wishes: StoredWishes,
+    /// What it asked for of each recipient of whom it said something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asked>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
     /// A hook said that it is junk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_junk: bool,
+}
+
+/// [`Wishes`] in their stored form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredWishes {
+    /// ENVID (RFC 3461 §4.4), decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<String>,
+    /// RET (RFC 3461 §4.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ret: Option<Ret>,
+    /// REQUIRETLS (RFC 8689 §4.1).
+    pub requires_tls: bool,
+}
+
+/// What a sender asked for of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// As given.
+    pub recipient: String,
+    /// NOTIFY (RFC 3461 §4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// ORCPT (RFC 3461 §4.2), decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+}
+
+impl StoredWishes {
+    /// The stored form.
+    pub fn of(wishes: &Wishes<'_>) -> Self {
+        let Wishes { envelope_id, ret, requires_tls } = *wishes;
+        Self { envelope_id: envelope_id.map(str::to_owned), ret, requires_tls }
+    }
+
+    /// The wishes.
+    pub fn wishes(&self) -> Wishes<'_> {
+        Wishes { envelope_id: self.envelope_id.as_deref(), ret: self.ret, requires_tls: self.requires_tls }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Why a part waits.
@@ -174,7 +225,9 @@ impl HeldPart {
             subject: subject(letter.header),
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
             named: Some(named),
-            silent: letter.recipients.iter().filter(|r| !r.wants_failure()).map(|r| r.address.clone()).collect(),
+            silent: Vec::new(),
+            wishes: StoredWishes::of(&letter.wishes),
+            asked: letter.recipients.iter().filter_map(asked).collect(),
             is_answerable: letter.sender.is_answerable(),
             is_junk: letter.hooked.is_junk,
         }
@@ -197,6 +250,12 @@ impl HeldPart {
     pub fn decode(octets: &[u8]) -> Option<Self> {
         serde_json::from_slice(octets).ok()
     }
+}
+
+fn asked(recipient: &Recipient) -> Option<Asked> {
+    let Recipient { address, notify, original, .. } = recipient;
+    let asked = || Asked { recipient: address.clone(), notify: *notify, original: original.clone() };
+    (notify.is_some() || original.is_some()).then(asked)
 }
 
 /// The subject for people: decoded, at most 200 characters.

@@ -56,9 +56,7 @@ impl Source<'_> {
             Source::Stored(_) => None,
         }
     }
-}
 
-impl Source<'_> {
     /// Octets of the content from `at` on, at most `limit`; none at its end.
     pub async fn piece(&self, desk: &Desk, at: u64, limit: u64) -> Result<Vec<u8>, store::Error> {
         let end = at.saturating_add(limit);

@@ -182,16 +182,40 @@ pub fn answered(
     result: &str,
     now: Timestamp,
 ) -> TraceWrite {
+    undelivered(origin, sender, header, to, json!({ "result": "answered", "answer": result }), now)
+}
+
+/// The trace of a bounce of a forward of which a copy is kept, and whether its account reads it.
+pub fn bounced(
+    origin: &Origin,
+    sender: &Sender,
+    header: &[u8],
+    to: &Address,
+    is_told: bool,
+    now: Timestamp,
+) -> TraceWrite {
+    let result = if is_told { "accepted" } else { "dropped" };
+    undelivered(origin, sender, header, to, json!({ "result": result, "bounce": "of a forward" }), now)
+}
+
+/// The trace of a message that is for none of its recipients.
+fn undelivered(
+    origin: &Origin,
+    sender: &Sender,
+    header: &[u8],
+    to: &Address,
+    more: Value,
+    now: Timestamp,
+) -> TraceWrite {
     let mut record = json!({
         "time": now.millis(),
         "class": sender.class(),
-        "result": "answered",
-        "answer": result,
         "reverse_path": sender.reverse_path.to_string(),
         "recipients": [to],
         "subject": subject(header),
         "message_id": message_id(header),
     });
+    merge(&mut record, more);
     merge(&mut record, serde_json::to_value(origin).unwrap_or_default());
     TraceWrite {
         record: encode(&record),
@@ -222,6 +246,9 @@ fn facts(letter: &Letter<'_>) -> Value {
         "dkim": letter.auth.dkim,
         "dmarc": letter.auth.dmarc.result,
     });
+    if letter.wishes.requires_tls {
+        merge(&mut record, json!({ REQUIRES_TLS: true }));
+    }
     merge(&mut record, serde_json::to_value(letter.origin).unwrap_or_default());
     merge(&mut record, hooked(letter.hooked.notes));
     record
@@ -314,6 +341,9 @@ fn encode(record: &Value) -> Vec<u8> {
     // Values with string keys: writing to memory cannot fail.
     serde_json::to_vec(record).unwrap_or_default()
 }
+
+/// Says of a message that it goes by REQUIRETLS (RFC 8689).
+pub(super) const REQUIRES_TLS: &str = "requires_tls";
 
 /// Objects of a kind that a record names one by one.
 const MAX_LISTED: usize = 200;

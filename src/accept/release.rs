@@ -7,7 +7,7 @@ use super::errand::{Dsn, Errand, Failed, Why};
 use super::form;
 use super::held::{HeldPart, Reason};
 use super::judge::{Source, Step};
-use super::letter::{Hooked, Letter, Recipient, Wishes};
+use super::letter::{Hooked, Letter, Recipient};
 use super::signing::{self, Leaving};
 use super::{aftermath, fulfil, record, rule_set, stored};
 use crate::directory::Directory;
@@ -109,7 +109,7 @@ async fn refuse(
     let recipients = refused_recipients(directory, part).into_iter();
     let failed: Vec<Failed> = recipients.map(|recipient| Failed { recipient, why: why.clone() }).collect();
     let to = part.sender.reverse_path.clone().filter(|_| part.is_answerable && !failed.is_empty());
-    let dsn = to.map(|to| Errand::Dsn(Dsn { to, failed, arrived: held.created }));
+    let dsn = to.map(|to| Errand::Dsn(Dsn::new(to, failed, held.created).with(&part.wishes.wishes())));
     let details = serde_json::json!({ "by": by, "text": text, "reason": part.reason });
     // That somebody monitors is nobody's business.
     let events = EventKinds::NONE.with_if(EventKind::Refused, !matches!(part.reason, Reason::Copy { .. }));
@@ -163,7 +163,7 @@ async fn release(
         auth: &part.auth,
         now: desk.clock.now(),
         origin: &part.origin,
-        wishes: Wishes::default(),
+        wishes: part.wishes.wishes(),
         // What a hook wanted held has been looked at by somebody; what it added is in the prefix.
         hooked: Hooked { is_junk: part.is_junk && !matches!(part.reason, Reason::Hook { .. }), ..Hooked::default() },
     };
@@ -243,9 +243,34 @@ fn recipient(directory: &Directory, part: &HeldPart, text: &str) -> Option<Recip
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    // Of success and delay nobody is told once a message was held; of failure nobody who does not want it, then as before.
-    let notify = part.silent.iter().any(|silent| silent == text).then(Notify::default);
-    Some(Recipient { address: text.to_owned(), addressed, notify, original: None })
+    let asked = part.asked.iter().find(|asked| asked.recipient == text);
+    let silent = || part.silent.iter().any(|silent| silent == text).then(Notify::default);
+    // Of those who did not have to wait the sender has been told.
+    let waits = waits(directory, part, &addressed);
+    let notify = asked.map_or_else(silent, |asked| asked.notify);
+    let notify = notify.map(|notify| Notify { success: notify.success && waits, ..notify });
+    let original = asked.and_then(|asked| asked.original.clone());
+    Some(Recipient { address: text.to_owned(), addressed, notify, original })
+}
+
+/// The mail of this recipient is in the part, or of those whom it stands for.
+fn waits(directory: &Directory, part: &HeldPart, addressed: &Addressed) -> bool {
+    let is_named = |address: &Address| part.named.iter().flatten().any(|named| named.key() == address.key());
+    let deliveries = match &part.reason {
+        Reason::Group { addressed: group, .. } => return *addressed == Addressed::Group(*group),
+        Reason::Rule { part, .. } => part,
+        Reason::Copy { .. } => return false,
+    };
+    match addressed {
+        Addressed::Account { account, .. } => deliveries.iter().any(|delivery| delivery.account == Some(*account)),
+        Addressed::Group(id) => {
+            deliveries.iter().any(|delivery| delivery.group == Some(*id))
+                || directory.group(*id).is_some_and(|group| is_named(&group.address))
+        }
+        Addressed::External(to) => {
+            deliveries.iter().any(|d| d.address.as_ref().is_some_and(|address| address.key() == to.key()))
+        }
+    }
 }
 
 /// What somebody wrote, as one line: the words of two lines stay apart.
@@ -262,6 +287,8 @@ const MAX_TEXT: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accept::held::{Asked, StoredDelivery, StoredWishes};
+    use crate::mail::{AccountId, Ret};
 
     /// A part of bob's mail as it was kept before it said whose it is.
     const OLD: &str = r#"{"reason":{"rule":{"rule":1,"priority":1,"part":[],"is_whole":false,"releases_at_timeout":false,
@@ -280,6 +307,37 @@ mod tests {
         let new = HeldPart { named: Some(vec![address("bob@corp.test")]), ..old };
         let new = HeldPart::decode(&new.encode()).unwrap();
         assert_eq!(refused_recipients(&directory, &new), [address("bob@corp.test")]);
+    }
+
+    #[test]
+    fn what_the_sender_asked_for_outlasts_the_wait() {
+        let auth = serde_json::to_string(&crate::proto::authres::AuthResults::default()).unwrap();
+        let old = HeldPart::decode(OLD.replace("AUTH", &auth).as_bytes()).unwrap();
+        assert_eq!(old.wishes, StoredWishes::default());
+        let alice = StoredDelivery { account: AccountId::new(1), address: None, group: None, detail: None };
+        let Reason::Rule { rule, priority, is_whole, releases_at_timeout, .. } = old.reason else { panic!("a rule") };
+        let (copies, forwards, part) = (vec![], vec![], vec![alice]);
+        let reason = Reason::Rule { rule, priority, part, is_whole, releases_at_timeout, copies, forwards };
+        let all = Notify { success: true, failure: true, delay: true };
+        let wishes = StoredWishes { envelope_id: Some("id".to_owned()), ret: Some(Ret::Headers), requires_tls: true };
+        let asked = |recipient: &str| Asked {
+            recipient: recipient.to_owned(),
+            notify: Some(all),
+            original: Some("rfc822;x@y.test".to_owned()),
+        };
+        let asked = vec![asked("alice@corp.test"), asked("pam@partner.test")];
+        let new = HeldPart { reason, wishes: wishes.clone(), asked, silent: vec!["bob@corp.test".to_owned()], ..old };
+        let new = HeldPart::decode(&new.encode()).unwrap();
+        assert_eq!((new.wishes.wishes().requires_tls, new.wishes.wishes().envelope_id), (true, Some("id")));
+        let step = crate::directory::Step::Own;
+        let directory = Directory::default();
+        let waiting = Addressed::Account { account: AccountId::new(1).unwrap(), detail: None, step };
+        assert!(waits(&directory, &new, &waiting));
+        assert!(!waits(&directory, &new, &Addressed::External(Address::parse("pam@partner.test").unwrap())));
+        let pam = recipient(&directory, &new, "pam@partner.test").unwrap();
+        assert_eq!(pam.notify, Some(Notify { success: false, ..all }), "told before");
+        assert_eq!(pam.original.as_deref(), Some("rfc822;x@y.test"));
+        assert_eq!(recipient(&directory, &new, "bob@corp.test").unwrap().notify, Some(Notify::default()), "as before");
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub async fn errands(desk: &Desk, letter: &Letter<'_>, parts: &Parts) -> Result<
                 spf: copy.spf,
                 dkim_aligned: copy.dkim_aligned,
                 dmarc: copy.dmarc,
+                requires_tls: letter.wishes.requires_tls,
             }));
         }
     }

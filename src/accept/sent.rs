@@ -9,7 +9,7 @@ use super::aftermath::managers;
 use super::errand::{self, Errand, SentTo, What};
 use super::record;
 use crate::directory::Directory;
-use crate::mail::{AccountId, Address, EventKind, ReversePath, Timestamp};
+use crate::mail::{AccountId, Address, EventKind, ReversePath, Timestamp, TlsWish};
 use crate::store::{LastAttempt, QueueItem, QueueKind, Remote, Returns, TraceWrite};
 
 /// What came of an attempt for one item.
@@ -51,13 +51,16 @@ pub fn reports(directory: &Directory, attempted: &[Attempted<'_>]) -> Vec<Vec<u8
             Happened::Failed => (What::Failed, 1),
             Happened::Deferred { until, .. } => (What::Delayed(until), 2),
         };
-        for (to, once_a_day) in addressees(directory, one.item, remote) {
+        for Addressee { to, once_a_day, once_a_message } in addressees(directory, one.item, remote) {
             let report = told.entry((to.key().as_str().to_owned(), place)).or_insert_with(|| errand::Sent {
                 to,
                 once_a_day,
+                once_a_message,
                 what,
                 envelope_id: remote.envelope_id.clone(),
-                is_full: remote.ret == Some(crate::mail::Ret::Full),
+                // RFC 8689 §5: as if it were RET=HDRS.
+                is_full: remote.ret == Some(crate::mail::Ret::Full) && remote.tls != TlsWish::Required,
+                requires_tls: remote.tls == TlsWish::Required,
                 arrived: one.item.created,
                 recipients: Vec::new(),
             });
@@ -100,22 +103,43 @@ pub fn event(now: Timestamp, attempted: &[Attempted<'_>]) -> Option<TraceWrite> 
     (!recipients.is_empty()).then(event)
 }
 
-/// Who hears of it, and whether as this account at most once a day.
-fn addressees(directory: &Directory, item: &QueueItem, remote: &Remote) -> Vec<(Address, Option<AccountId>)> {
+/// Who hears of it, and how often as this account.
+struct Addressee {
+    to: Address,
+    once_a_day: Option<AccountId>,
+    once_a_message: Option<AccountId>,
+}
+
+impl Addressee {
+    fn each_time(to: Address) -> Self {
+        Self { to, once_a_day: None, once_a_message: None }
+    }
+}
+
+fn addressees(directory: &Directory, item: &QueueItem, remote: &Remote) -> Vec<Addressee> {
     match &remote.returns {
         Returns::Sender => match &item.reverse_path {
-            ReversePath::Address(to) => vec![(to.clone(), None)],
+            ReversePath::Address(to) => vec![Addressee::each_time(to.clone())],
             ReversePath::Null => Vec::new(),
         },
-        Returns::Original(to) => vec![(to.clone(), None)],
+        Returns::Original(to) => vec![Addressee::each_time(to.clone())],
         Returns::Forwarder { account, keeps } => {
+            let once_a_day = |id| keeps.then_some(id);
             let account = directory.account(*account);
-            account.map(|account| (account.address.clone(), keeps.then_some(account.id))).into_iter().collect()
+            let told = account.map(|account| Addressee {
+                once_a_day: once_a_day(account.id),
+                ..Addressee::each_time(account.address.clone())
+            });
+            told.into_iter().collect()
         }
-        Returns::Managers(group) => {
-            let named = directory.group(*group).map(|group| group.managers.clone()).unwrap_or_default();
-            managers(directory, *group, &named).into_iter().map(|to| (to, None)).collect()
-        }
+        // Its members are in as many transactions as there are hosts.
+        Returns::Managers(group) => managers(directory, *group)
+            .into_iter()
+            .map(|manager| Addressee {
+                once_a_message: Some(manager.id),
+                ..Addressee::each_time(manager.address.clone())
+            })
+            .collect(),
     }
 }
 

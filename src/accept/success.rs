@@ -25,8 +25,9 @@ pub fn of(letter: &Letter<'_>, parts: &Parts) -> Option<Errand> {
     let reached = asked.filter_map(|r| reached(r, parts)).filter(|r| known.insert(r.recipient.key()));
     let reached: Vec<Reached> = reached.collect();
     let envelope_id = letter.wishes.envelope_id.map(str::to_owned);
+    let requires_tls = letter.wishes.requires_tls;
     (!reached.is_empty())
-        .then(|| Errand::Success(Success { to: to.clone(), envelope_id, reached, arrived: letter.now }))
+        .then(|| Errand::Success(Success { to: to.clone(), envelope_id, reached, arrived: letter.now, requires_tls }))
 }
 
 fn reached(recipient: &Recipient, parts: &Parts) -> Option<Reached> {

@@ -4,22 +4,44 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Desk;
 use super::errand::{Dsn, Errand, Failed, Why};
+use super::{Desk, aftermath, record};
 use crate::directory::{Directory, Group, Owner};
 use crate::mail::{Address, ReversePath, Timestamp};
 use crate::store::{self, DeliveryState, Origin, QueueItem, Target, TraceQuery, TraceRow};
 
-/// The notice for the author that nobody of the addressed group could be reached, once the last of its members is given
-/// up; the item of that member is still in the queue. None if the author must not be answered, or if anybody was or may
-/// yet be reached.
-pub(super) async fn of_group(
+/// The notices about an item that is given up and still in the queue: for the managers of the group or the sender, and
+/// for the author once it is the last member of a group of which nobody could be reached.
+pub(super) async fn errands(
     desk: &Desk,
     directory: &Directory,
     item: &QueueItem,
     target: &Target,
-) -> Result<Option<Errand>, store::Error> {
-    let ReversePath::Address(author) = &item.reverse_path else { return Ok(None) };
+) -> Result<Vec<Errand>, store::Error> {
+    let row = trace(desk, item).await?;
+    let row = row.as_ref();
+    let dsns = aftermath::of_undelivered(directory, item, target).into_iter();
+    let of_group = row.and_then(|row| of_group(directory, item, target, row));
+    let requires_tls = row.is_some_and(requires_tls);
+    Ok(dsns.chain(of_group).map(|dsn| Errand::Dsn(Dsn { requires_tls, ..dsn })).collect())
+}
+
+/// The notice for the author that nobody of the addressed group could be reached. None if the author must not be
+/// answered, or if anybody was or may yet be reached.
+fn of_group(directory: &Directory, item: &QueueItem, target: &Target, row: &TraceRow) -> Option<Dsn> {
+    let ReversePath::Address(author) = &item.reverse_path else { return None };
+    let group = unreached(directory, row, target)?;
+    let failed = vec![Failed { recipient: group.address.clone(), why: Why::NoMember }];
+    Some(Dsn::new(author.clone(), failed, item.created))
+}
+
+/// The message was sent by REQUIRETLS (RFC 8689).
+fn requires_tls(row: &TraceRow) -> bool {
+    let record: Option<Value> = serde_json::from_slice(&row.record).ok();
+    record.is_some_and(|record| record.get(record::REQUIRES_TLS).and_then(Value::as_bool) == Some(true))
+}
+
+async fn trace(desk: &Desk, item: &QueueItem) -> Result<Option<TraceRow>, store::Error> {
     let query = TraceQuery {
         id: Some(item.transaction),
         sender: None,
@@ -33,12 +55,7 @@ pub(super) async fn of_group(
         limit: 1,
         deliveries: DELIVERIES,
     };
-    let rows = desk.store.traces(query, |_| true).await?;
-    let group = rows.first().and_then(|row| unreached(directory, row, target));
-    Ok(group.map(|group| {
-        let failed = vec![Failed { recipient: group.address.clone(), why: Why::NoMember }];
-        Errand::Dsn(Dsn { to: author.clone(), failed, arrived: item.created })
-    }))
+    Ok(desk.store.traces(query, |_| true).await?.pop())
 }
 
 /// The addressed group of which nobody was reached, `target` being the last that is given up.

@@ -147,6 +147,9 @@ fn show(trace: &TraceView) {
     for event in &trace.events {
         output::line(format_args!("event\t{}", output::plain(event)));
     }
+    if trace.truncated {
+        output::line(format_args!("and more events"));
+    }
 }
 
 /// Carries out a command on the audit log.

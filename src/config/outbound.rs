@@ -24,7 +24,7 @@ pub struct OutboundTable {
     paused: bool,
     /// Connections at once.
     connections: usize,
-    /// Connections at once to one destination.
+    /// Connections at once to one destination: the domain of the recipient, or the host of a route.
     connections_per_destination: usize,
     /// Messages over one connection.
     messages_per_connection: usize,

@@ -22,8 +22,7 @@ pub async fn retry(
             }
             Err(Error::OverQuota) if is_over(&item, now) => given_up.push(item),
             Err(Error::OverQuota) => {
-                let due = Timestamp::from_millis(now.millis().saturating_add(millis(EVERY)));
-                store.reschedule_full(item.id, due).await?;
+                store.reschedule_full(item.id, now.after(EVERY)).await?;
             }
             // Removed or changed meanwhile.
             Err(Error::NotFound | Error::Conflict) => {}

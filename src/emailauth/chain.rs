@@ -39,7 +39,7 @@ pub(super) async fn verify(
     let Some(chain) = Chain::read(&content.header) else { return failed };
     let instances = u8::try_from(chain.sets.len()).unwrap_or(u8::MAX);
     let sealer = chain.sets.last().and_then(|set| Domain::parse(&set.seal.d).ok());
-    let passed_dmarc = chain.sets.last().is_some_and(|set| says_dmarc_passed(set.results));
+    let passed_dmarc = chain.sets.last().is_some_and(|set| says_dmarc_passed(&set.results.value()));
     // Until the keys are there, the answer is that they are not.
     let result = timeout(time, chain.verify(verifier, dns, content)).await.unwrap_or(ArcResult::TempError);
     ArcChain { result, instances, sealer, passed_dmarc }
@@ -207,12 +207,24 @@ fn highest(header: &[u8]) -> u8 {
     u8::try_from(highest).unwrap_or(u8::MAX)
 }
 
-/// Whether results say so, apart from what comments say.
-fn says_dmarc_passed(results: Field<'_>) -> bool {
-    let mut depth = 0_usize;
+/// Whether results say so, apart from what comments and quoted strings say (RFC 8601 §2.2, RFC 5322 §3.2).
+fn says_dmarc_passed(results: &[u8]) -> bool {
+    let (mut depth, mut is_quoted) = (0_usize, false);
     let mut text = String::new();
-    for c in String::from_utf8_lossy(&results.value()).chars() {
+    let results = String::from_utf8_lossy(results);
+    let mut chars = results.chars();
+    while let Some(c) = chars.next() {
         match c {
+            // What follows stands for itself.
+            '\\' if is_quoted || depth > 0 => {
+                chars.next();
+            }
+            '"' if depth == 0 => {
+                is_quoted = !is_quoted;
+                // It is part of a word, whatever is in it.
+                text.push('"');
+            }
+            _ if is_quoted => {}
             '(' => depth = depth.saturating_add(1),
             ')' => depth = depth.saturating_sub(1),
             c if depth == 0 => text.push(c.to_ascii_lowercase()),
@@ -225,3 +237,25 @@ fn says_dmarc_passed(results: Field<'_>) -> bool {
 const RESULTS: &str = "ARC-Authentication-Results";
 const SIGNATURE: &str = "ARC-Message-Signature";
 const SEAL: &str = "ARC-Seal";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_say_what_stands_outside_of_comments_and_quotes() {
+        for (results, want) in [
+            ("i=1; mx.test; dmarc=pass header.from=a.test", true),
+            ("i=1; mx.test; spf=pass; DMARC=Pass", true),
+            ("i=1; mx.test; dmarc=fail (dmarc=pass)", false),
+            ("i=1; mx.test; spf=fail reason=\"no; dmarc=pass\"", false),
+            ("i=1; mx.test; spf=fail reason=\"a \\\"; dmarc=pass\"", false),
+            ("i=1; mx.test; spf=fail (a \\) ; dmarc=pass", false),
+            ("i=1; mx.test; spf=fail reason=\"(\"; dmarc=pass", true),
+            ("i=1; mx.test; spf=fail (\"); dmarc=pass", true),
+            ("i=1; mx.test; \"x\"dmarc=pass", false),
+        ] {
+            assert_eq!(says_dmarc_passed(results.as_bytes()), want, "{results}");
+        }
+    }
+}

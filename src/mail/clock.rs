@@ -1,6 +1,7 @@
 //! Time as an argument: whoever needs to know what time it is holds a [`Clock`].
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,11 @@ impl Timestamp {
     /// As in RFC 3339, in UTC; the epoch for a time beyond what the calendar holds.
     pub fn rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().to_string()
+    }
+
+    /// The time so much later.
+    pub fn after(self, pause: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a sender wants to hear of its message (RFC 3461 §4).
 
+use serde::{Deserialize, Serialize};
+
 /// How much of the message a failure report returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ret {
     /// `FULL`
     Full,
@@ -10,7 +13,7 @@ pub enum Ret {
 }
 
 /// What the sender wants to be told of; nothing at all is `NEVER`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     /// `SUCCESS`
     pub success: bool,

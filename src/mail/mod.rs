@@ -20,6 +20,7 @@ mod phrases;
 mod span;
 mod status;
 mod text;
+mod tls_wish;
 mod uid;
 
 pub use address::{
@@ -41,4 +42,5 @@ pub use phrases::PhraseSet;
 pub use span::Span;
 pub use status::{EnhancedCode, EnhancedCodeError};
 pub use text::{Folded, NamePattern, Phrase};
+pub use tls_wish::TlsWish;
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

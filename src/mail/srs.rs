@@ -2,7 +2,9 @@
 //! tagged addresses for the copies of a group (§6.5).
 //!
 //! `SRS0=<hash>=<day>=<domain>=<local-part>` holds where a bounce goes, `SRS1=<hash>=<domain>=<rest>` the host that
-//! rewrote first, which knows; `bounce+<token>` holds a group. Each carries 40 bits of HMAC-SHA-256 over the rest in
+//! rewrote first, which knows; `bounce+<token>` holds a group. If a bounce belongs to who forwards, and not to who sent the
+//! message, the account stands behind the hash: `SRS0=<hash>k<account>=…` if it has a copy, with `s` if it has none. Each
+//! address carries 40 bits of HMAC-SHA-256 over the rest in
 //! lower case, since mailers change case, so that nobody can make this server send mail where they like. An address is
 //! good for 21 days; an `SRS1` one has no day of its own, the host that rewrote first looks at its own.
 
@@ -12,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{Address, AddressError, Domain, GroupId, Host, LocalPart, ReversePath, Timestamp};
+use super::{AccountId, Address, AddressError, Domain, GroupId, Host, LocalPart, ReversePath, Timestamp};
 
 /// The secret under which this server makes addresses: rewritten ones, and the one-time ones of [`super::one_time`]. What
 /// is made for one purpose is worth nothing for another.
@@ -51,6 +53,15 @@ impl fmt::Debug for SrsKey {
     }
 }
 
+/// The account to which a bounce belongs instead of the original sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarder {
+    /// Which.
+    pub account: AccountId,
+    /// It has a copy of the message.
+    pub keeps: bool,
+}
+
 /// What became of a reverse-path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rewritten {
@@ -67,6 +78,8 @@ pub enum Origin {
     Address(Address),
     /// To the address that is stored under this token; in lower case.
     Token(String),
+    /// To who forwards.
+    Forwarder(Forwarder),
 }
 
 /// Why mail to an address is not taken for a bounce.
@@ -83,8 +96,15 @@ pub enum SrsError {
     Expired,
 }
 
-/// Rewrites a reverse-path for a forward by an account of `domain`.
-pub fn rewrite(path: &ReversePath, domain: &Domain, key: &SrsKey, now: Timestamp) -> Rewritten {
+/// Rewrites a reverse-path for a forward by an account of `domain`; bounces belong to the original sender, or else to
+/// `owner`.
+pub fn rewrite(
+    path: &ReversePath,
+    owner: Option<Forwarder>,
+    domain: &Domain,
+    key: &SrsKey,
+    now: Timestamp,
+) -> Rewritten {
     let ReversePath::Address(address) = path else { return Rewritten::Path(ReversePath::Null) };
     let host = address.host().to_string();
     // Only an address literal with a foreign tag can have one, which would hide where the domain ends.
@@ -93,18 +113,24 @@ pub fn rewrite(path: &ReversePath, domain: &Domain, key: &SrsKey, now: Timestamp
     }
     let (tag, rest) = again(address, &host)
         .unwrap_or_else(|| (SRS0, format!("{}={host}={}", day(now), address.local_part().as_str())));
-    match sealed(tag, &rest, domain, key) {
+    match sealed(tag, owner, &rest, (domain, key)) {
         Ok(address) => Rewritten::Path(ReversePath::Address(address)),
         Err(_) => Rewritten::NeedsToken,
     }
 }
 
 /// The rewritten form of an address that is stored under `token`: letters and digits whose case does not matter.
-pub fn token_address(token: &str, domain: &Domain, key: &SrsKey, now: Timestamp) -> Result<Address, AddressError> {
+pub fn token_address(
+    token: &str,
+    owner: Option<Forwarder>,
+    domain: &Domain,
+    key: &SrsKey,
+    now: Timestamp,
+) -> Result<Address, AddressError> {
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(AddressError::LocalPart);
     }
-    sealed(SRS0, &format!("{}={token}", day(now)), domain, key)
+    sealed(SRS0, owner, &format!("{}={token}", day(now)), (domain, key))
 }
 
 /// Where a bounce to this local-part of a domain of ours belongs.
@@ -114,14 +140,26 @@ pub fn verify(local: &LocalPart, key: &SrsKey, now: Timestamp) -> Result<Origin,
         .find_map(|tag| Some((tag, tagged(local.as_str(), tag)?.strip_prefix('=')?)))
         .ok_or(SrsError::NotRewritten)?;
     let (hash, rest) = sealed.split_once('=').ok_or(SrsError::Forged)?;
-    if !key.proves(tag, rest, hash, HASH_DIGITS) {
+    let (hash, owner) = hash.split_at_checked(HASH_DIGITS).ok_or(SrsError::Forged)?;
+    let is_true = match owner {
+        "" => key.proves(tag, rest, hash, HASH_DIGITS),
+        owner => key.proves(owned(tag), &format!("{owner}={rest}"), hash, HASH_DIGITS),
+    };
+    if !is_true {
         return Err(SrsError::Forged);
     }
+    let owner = if owner.is_empty() { None } else { Some(forwarder(owner).ok_or(SrsError::Forged)?) };
     let (first, rest) = rest.split_once('=').ok_or(SrsError::Forged)?;
+    if let (SRS1, Some(owner)) = (tag, owner) {
+        return Ok(Origin::Forwarder(owner));
+    }
     if tag == SRS1 {
         return address(&format!("{SRS0}{rest}"), first).map(Origin::Address);
     }
     check_day(first, now)?;
+    if let Some(owner) = owner {
+        return Ok(Origin::Forwarder(owner));
+    }
     match rest.split_once('=') {
         Some((host, local)) => address(local, host).map(Origin::Address),
         None => Ok(Origin::Token(rest.to_ascii_lowercase())),
@@ -161,9 +199,37 @@ fn again(address: &Address, host: &str) -> Option<(&'static str, String)> {
     is_separator(&inner).then(|| (SRS1, rest.to_owned()))
 }
 
-fn sealed(tag: &str, rest: &str, domain: &Domain, key: &SrsKey) -> Result<Address, AddressError> {
-    let local = local_part(&format!("{tag}={}={rest}", key.seal(tag, rest, HASH_DIGITS)))?;
-    Ok(Address::new(local, Host::Name(domain.clone())))
+fn sealed(
+    tag: &'static str,
+    owner: Option<Forwarder>,
+    rest: &str,
+    (domain, key): (&Domain, &SrsKey),
+) -> Result<Address, AddressError> {
+    let local = match owner {
+        None => format!("{tag}={}={rest}", key.seal(tag, rest, HASH_DIGITS)),
+        Some(Forwarder { account, keeps }) => {
+            let number = base32(account.number(), GROUP_DIGITS);
+            let rest = format!("{}{}={rest}", if keeps { KEEPS } else { STORES }, number.trim_start_matches('a'));
+            format!("{tag}={}{rest}", key.seal(owned(tag), &rest, HASH_DIGITS))
+        }
+    };
+    Ok(Address::new(local_part(&local)?, Host::Name(domain.clone())))
+}
+
+/// What a seal is for that names an account.
+fn owned(tag: &str) -> &'static str {
+    if tag == SRS1 { "owned-SRS1" } else { "owned-SRS0" }
+}
+
+fn forwarder(text: &str) -> Option<Forwarder> {
+    let mut chars = text.chars();
+    let keeps = match chars.next()?.to_ascii_lowercase() {
+        KEEPS => true,
+        STORES => false,
+        _ => return None,
+    };
+    let number = u32::try_from(from_base32(chars.as_str())?).ok()?;
+    Some(Forwarder { account: AccountId::new(number)?, keeps })
 }
 
 /// What follows the tag, whose case does not matter.
@@ -229,6 +295,10 @@ pub(super) fn from_base32(text: &str) -> Option<u64> {
 const SRS0: &str = "SRS0";
 const SRS1: &str = "SRS1";
 const BOUNCE: &str = "bounce+";
+/// Before an account that has a copy …
+const KEEPS: char = 'k';
+/// … and one that has none.
+const STORES: char = 's';
 
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
@@ -241,7 +311,7 @@ const MAX_SEAL: usize = 15;
 /// Digits of a day.
 const DAY_DIGITS: usize = 2;
 
-/// Digits of a group's id.
+/// Digits of the id of a group or an account, at the most.
 const GROUP_DIGITS: usize = 7;
 
 /// Days before the stamp comes round.
@@ -268,7 +338,7 @@ mod tests {
     }
 
     fn rewritten(text: &str) -> Result<Address, Rewritten> {
-        match rewrite(&ReversePath::Address(Address::parse(text).unwrap()), &domain(), &KEY, NOW) {
+        match rewrite(&ReversePath::Address(Address::parse(text).unwrap()), None, &domain(), &KEY, NOW) {
             Rewritten::Path(ReversePath::Address(address)) => Ok(address),
             other => Err(other),
         }
@@ -278,6 +348,7 @@ mod tests {
         verify(address.local_part(), &KEY, now).map(|origin| match origin {
             Origin::Address(address) => address.to_string(),
             Origin::Token(token) => format!("token {token}"),
+            Origin::Forwarder(by) => format!("account {} {}", by.account, if by.keeps { "keeps" } else { "stores" }),
         })
     }
 
@@ -285,7 +356,7 @@ mod tests {
     fn f03_f04_forwards_are_rewritten_and_null_stays_null() {
         let address = rewritten("stranger@ext.test").unwrap().to_string();
         assert!(address.starts_with("SRS0=") && address.ends_with("=ext.test=stranger@corp.test"), "{address}");
-        let null = rewrite(&ReversePath::Null, &domain(), &KEY, NOW);
+        let null = rewrite(&ReversePath::Null, None, &domain(), &KEY, NOW);
         assert_eq!(null, Rewritten::Path(ReversePath::Null));
     }
 
@@ -338,12 +409,49 @@ mod tests {
         let long = format!("{}@ext.test", "a".repeat(50));
         assert_eq!(rewritten(&long), Err(Rewritten::NeedsToken));
         assert_eq!(rewritten("a@[tag:x=y]"), Err(Rewritten::NeedsToken));
-        let address = token_address("0Abc9", &domain(), &KEY, NOW).unwrap();
+        let address = token_address("0Abc9", None, &domain(), &KEY, NOW).unwrap();
         assert_eq!(origin(&address, NOW), Ok("token 0abc9".to_owned()));
         assert_eq!(origin(&address, later(22)), Err(SrsError::Expired));
         for token in ["", "a=b", "a b", "ä"] {
-            assert!(token_address(token, &domain(), &KEY, NOW).is_err(), "{token}");
+            assert!(token_address(token, None, &domain(), &KEY, NOW).is_err(), "{token}");
         }
+    }
+
+    #[test]
+    fn bounces_may_belong_to_who_forwards() {
+        let long = format!("{}@ext.test", "a".repeat(50));
+        for (number, keeps) in [(1, true), (32, false), (u32::MAX, true)] {
+            let owner = Some(Forwarder { account: AccountId::new(number).unwrap(), keeps });
+            let want = Ok(format!("account {number} {}", if keeps { "keeps" } else { "stores" }));
+            let rewritten = |text: &str| match rewrite(
+                &ReversePath::Address(Address::parse(text).unwrap()),
+                owner,
+                &domain(),
+                &KEY,
+                NOW,
+            ) {
+                Rewritten::Path(ReversePath::Address(address)) => Some(address),
+                _ => None,
+            };
+            let address = rewritten("stranger@ext.test").unwrap();
+            assert!(address.to_string().ends_with("=ext.test=stranger@corp.test"), "{address}");
+            assert_eq!(origin(&address, later(21)), want);
+            assert_eq!(origin(&address, later(22)), Err(SrsError::Expired));
+            let lowered = Address::parse(&address.to_string().to_lowercase()).unwrap();
+            assert_eq!(origin(&lowered, NOW), want);
+            // Without the account, or with another one, it is nobody's.
+            let local = address.local_part().as_str();
+            for changed in
+                [[&local[..13], &local[local.find("=ext").unwrap() - 3..]].concat(), local.replacen('=', "=a", 1)]
+            {
+                assert_eq!(verify(&local_part(&changed).unwrap(), &KEY, NOW), Err(SrsError::Forged), "{changed}");
+            }
+            let again = rewritten("SRS0=HHHH=TT=ext.test=stranger@one.test").unwrap();
+            assert_eq!(origin(&again, NOW), want);
+            assert_eq!(rewritten(&long), None);
+            assert_eq!(origin(&token_address("0Abc9", owner, &domain(), &KEY, NOW).unwrap(), NOW), want);
+        }
+        assert_eq!(forwarder("kaaaaaaaa"), None);
     }
 
     #[test]
@@ -383,7 +491,7 @@ mod tests {
             let now = Timestamp::from_seconds(days * 86_400);
             let address = Address::new(local_part(&local).unwrap(), Host::parse(&host).unwrap());
             let path = ReversePath::Address(address.clone());
-            if let Rewritten::Path(ReversePath::Address(rewritten)) = rewrite(&path, &domain(), &KEY, now) {
+            if let Rewritten::Path(ReversePath::Address(rewritten)) = rewrite(&path, None, &domain(), &KEY, now) {
                 prop_assert!(Address::parse(&rewritten.to_string()).is_ok());
                 prop_assert_eq!(verify(rewritten.local_part(), &KEY, now), Ok(Origin::Address(address)));
             }

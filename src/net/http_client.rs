@@ -39,6 +39,8 @@ pub struct HttpClient {
     names: Names,
     tls: Arc<ClientConfig>,
     https_port: u16,
+    /// Hosts may be on this machine, or in a network that is not the internet.
+    may_be_near: bool,
     /// Connections that are kept for each host.
     keeps: usize,
     kept: Arc<Mutex<HashMap<Target, Vec<(Link, Instant)>>>>,
@@ -125,12 +127,17 @@ impl HttpClient {
     pub fn new(names: Names, roots: RootCertStore, keeps: usize) -> Result<Self, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let tls = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { names, tls: Arc::new(tls), https_port: 443, keeps, kept: Arc::default() })
+        Ok(Self { names, tls: Arc::new(tls), https_port: 443, may_be_near: true, keeps, kept: Arc::default() })
     }
 
     /// Where hosts listen for HTTPS if a URL does not say: 443, unless it is a test.
     pub fn with_https_port(self, port: u16) -> Self {
         Self { https_port: port, ..self }
+    }
+
+    /// Goes to no address of this machine or of a network of its own: for URLs that others have written.
+    pub fn far_away(self) -> Self {
+        Self { may_be_near: false, ..self }
     }
 
     /// Asks, and waits for the answer, whatever its status is. Whoever stops waiting ends the connection.
@@ -253,18 +260,20 @@ impl HttpClient {
     }
 
     async fn addresses(&self, host: &str, port: u16) -> Vec<SocketAddr> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return vec![SocketAddr::new(address, port)];
-        }
-        match &self.names {
-            Names::System => tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default(),
-            Names::Dns(dns) => {
+        let mut addresses: Vec<SocketAddr> = match (host.parse::<IpAddr>(), &self.names) {
+            (Ok(address), _) => vec![SocketAddr::new(address, port)],
+            (Err(_), Names::System) => {
+                tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default()
+            }
+            (Err(_), Names::Dns(dns)) => {
                 let (v6, v4) = tokio::join!(dns.ipv6(host), dns.ipv4(host));
                 let addresses = v4.unwrap_or_default().into_iter().map(IpAddr::V4);
                 let addresses = addresses.chain(v6.unwrap_or_default().into_iter().map(IpAddr::V6));
                 addresses.map(|address| SocketAddr::new(address, port)).collect()
             }
-        }
+        };
+        addresses.retain(|address| self.may_be_near || !is_near(address.ip()));
+        addresses
     }
 }
 
@@ -362,6 +371,27 @@ fn protocol(error: hyper::Error) -> HttpError {
     // The cause says more: "connection reset" rather than "connection error".
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     HttpError::Protocol(format!("{error}{cause}"))
+}
+
+/// An address of this machine, or of a network that is not the internet (RFC 6890).
+fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // "This network", and what providers share between their clients (RFC 6598).
+            let is_other = first == 0 || first == 100 && second & 0xc0 == 64;
+            is_other
+                || v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => {
+            let is_own = v6.is_unique_local() || v6.is_unicast_link_local();
+            is_own || v6.is_loopback() || v6.is_unspecified() || v6.is_multicast()
+        }
+    }
 }
 
 fn tls_error(error: &io::Error) -> HttpError {

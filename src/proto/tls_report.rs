@@ -141,7 +141,7 @@ pub struct FailureTally {
 pub struct Tally {
     /// Each policy that was met.
     pub policies: Vec<PolicyTally>,
-    /// Sessions that carried reports of ours.
+    /// Sessions that carried reports of ours, which were counted once.
     #[serde(default)]
     pub own: u64,
 }

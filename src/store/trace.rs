@@ -2,6 +2,8 @@
 //! recipient, Message-ID and time. A row is written by the commit that it tells of; rows of the later commits stand
 //! beside it. Local recipients are found by their delivery keys, whatever group or alias brought them the message.
 
+use std::cell::Cell;
+
 use super::engine::{Durability, Key, Keyspace, Write};
 use super::record::{DeliveryRow, TraceEntry, TraceTerm};
 use super::{Error, Origin, OutboxSource, Reader, Store, Target, key, record};
@@ -98,8 +100,10 @@ pub struct TraceRow {
     pub id: BlobId,
     /// The caller's record.
     pub record: Vec<u8>,
-    /// The records of later events, oldest first; at most 1,000.
+    /// The records of later events, oldest first; at most 1,000, and at most 1 MiB of them.
     pub events: Vec<Vec<u8>>,
+    /// There are more events.
+    pub has_more_events: bool,
     /// Its deliveries to mailboxes, as many as were asked for, first those of the accepting commit.
     pub deliveries: Vec<TraceDelivery>,
     /// How many there are.
@@ -207,6 +211,8 @@ struct Search<'a> {
     matches: &'a dyn Fn(&[u8]) -> bool,
     /// Each must name the message; the first is read, in the others the message is looked up.
     sources: Vec<Source>,
+    /// Octets of events that the answer may still have.
+    room: Cell<usize>,
 }
 
 /// Rows that name messages.
@@ -247,7 +253,7 @@ impl<'a> Search<'a> {
         if sources.is_empty() {
             sources.push(Source::Time);
         }
-        Self { reader, matches, sources }
+        Self { reader, matches, sources, room: Cell::new(MAX_EVENTS_OCTETS_OF_ALL) }
     }
 
     fn run(&self, query: &TraceQuery) -> Result<Vec<TraceRow>, Error> {
@@ -391,19 +397,36 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         let first = record::decode_trace(&value)?;
-        let mut row = TraceRow { id, record: first.record.clone(), events: vec![], deliveries: vec![], total: 0 };
+        let mut row = TraceRow {
+            id,
+            record: first.record.clone(),
+            events: vec![],
+            has_more_events: false,
+            deliveries: vec![],
+            total: 0,
+        };
+        let all = self.room.get();
+        let mut room = all.min(MAX_EVENTS_OCTETS);
+        let before = room;
         self.add(&mut row, &first, deliveries)?;
         let mut end = Ok(());
         let (from, to) = key::trace_event_range(id);
         self.reader.snapshot.range(keyspace, &from, &to, &mut |_, value| {
             end = record::decode_trace(value).and_then(|event| {
-                if !event.record.is_empty() && row.events.len() < MAX_EVENTS {
-                    row.events.push(event.record.clone());
+                if !event.record.is_empty() && !row.has_more_events {
+                    match room.checked_sub(event.record.len()) {
+                        Some(left) if row.events.len() < MAX_EVENTS => {
+                            room = left;
+                            row.events.push(event.record.clone());
+                        }
+                        _ => row.has_more_events = true,
+                    }
                 }
                 self.add(&mut row, &event, deliveries)
             });
             end.is_ok()
         })?;
+        self.room.set(all.saturating_sub(before.saturating_sub(room)));
         end.map(|()| Some(row))
     }
 
@@ -478,6 +501,9 @@ const MAX_RECORD: usize = 1 << 20;
 const MAX_RECIPIENTS: usize = 20_000;
 const MAX_DELIVERIES: usize = 1000;
 const MAX_EVENTS: usize = 1000;
+/// Octets of the events of one message, and of all in an answer.
+const MAX_EVENTS_OCTETS: usize = 1 << 20;
+const MAX_EVENTS_OCTETS_OF_ALL: usize = 8 << 20;
 /// Ids read at once.
 const PAGE: usize = 500;
 /// Writes after which an expiry is committed.

@@ -128,6 +128,11 @@ impl Inside {
 
     /// The same with other settings.
     pub fn deliver_with(&self, port: u16, change: impl FnOnce(&mut worker::Settings)) {
+        self.deliver_within(port, Timeouts::default(), change);
+    }
+
+    /// The same with other patience for hosts.
+    pub fn deliver_within(&self, port: u16, timeouts: Timeouts, change: impl FnOnce(&mut worker::Settings)) {
         let mut settings = worker::Settings {
             places: Places { total: 100, per_destination: 8, rate: None },
             patience: Patience::default(),
@@ -145,7 +150,7 @@ impl Inside {
                 port,
                 source: Source::default(),
                 may_be_loopback: true,
-                timeouts: Timeouts::default(),
+                timeouts,
             },
         };
         let live = self.services.clone();

@@ -101,9 +101,9 @@ async fn a_session_that_ended_while_it_waited_costs_no_message() {
     let world = World::with(&remote).await;
     let (message, bob) = (world.message(MESSAGE).await, to(&["bob@far.test"]));
     let mut session = world.session(&far()).await.unwrap();
-    assert_eq!(session.send(&world.store, &outgoing(&bob, &message)).await[0].end, End::Relayed);
+    assert_eq!(session.send(&world.store, &outgoing(&bob, &message), whenever()).await[0].end, End::Relayed);
     assert!(session.is_open());
-    let outcomes = session.send(&world.store, &outgoing(&bob, &message)).await;
+    let outcomes = session.send(&world.store, &outgoing(&bob, &message), whenever()).await;
     assert_eq!(brief(&outcomes[0]), (End::Deferred, Scope::Host, "4.4.2".to_owned()));
     assert!(!session.is_open() && !outcomes[0].text.contains("twice"), "{}", outcomes[0].text);
     session.close().await;
@@ -130,6 +130,39 @@ async fn a_transaction_has_an_end_whatever_its_steps_take() {
         let outcomes = world.send(&["bob@far.test"], MESSAGE).await;
         assert_eq!(brief(&outcomes[0]), (End::Deferred, scope, "4.4.2".to_owned()), "{step}");
     }
+}
+
+#[tokio::test]
+async fn an_attempt_has_an_end_over_all_hosts_and_keeps_what_is_known() {
+    let script = Script::default().on("RCPT TO:<bob", &[Act::Say("550 5.1.1 who?")]);
+    let remote = Remote::start(script.on("RCPT TO:<dave", &[Act::Silence])).await;
+    let world = World::with(&remote).await;
+    let (message, recipients) =
+        (world.message(MESSAGE).await, to(&["bob@far.test", "carol@far.test", "dave@far.test"]));
+    let mut session = world.session(&far()).await.unwrap();
+    let (start, until) = (Instant::now(), tokio::time::Instant::now() + SHORT);
+    let outcomes = session.send(&world.store, &outgoing(&recipients, &message), until).await;
+    let later = (End::Deferred, Scope::Host, "4.4.2".to_owned());
+    let want = [(End::Failed, Scope::Message, "5.1.1".to_owned()), later.clone(), later];
+    assert_eq!(outcomes.iter().map(brief).collect::<Vec<_>>(), want);
+    assert!(!session.is_open() && start.elapsed() < Duration::from_secs(10));
+
+    // A lost reply to the content stays one that may mean twice.
+    let remote = Remote::start(Script::default().on("content", &[Act::Silence])).await;
+    let world = World::with(&remote).await;
+    let message = world.message(MESSAGE).await;
+    let mut session = world.session(&far()).await.unwrap();
+    let until = tokio::time::Instant::now() + SHORT;
+    let outcomes = session.send(&world.store, &outgoing(&recipients, &message), until).await;
+    assert!(outcomes.iter().all(|outcome| outcome.scope == Scope::Message && outcome.text.contains("twice")));
+
+    let remote = Remote::start(Script::default().on("greeting", &[Act::Silence])).await;
+    let world = World::with(&remote).await;
+    let mut hosts = world.courier.hosts(&far()).await.unwrap();
+    let start = Instant::now();
+    let outcome = world.courier.next(&mut hosts, tokio::time::Instant::now() + SHORT).await.unwrap_err();
+    assert_eq!(brief(&outcome), (End::Deferred, Scope::Host, "4.4.1".to_owned()));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
@@ -168,7 +201,7 @@ async fn content_that_cannot_be_read_is_not_sent_as_if_it_were_whole() {
     let bob = to(&["bob@far.test"]);
     let mut session = world.session(&far()).await.unwrap();
     // Another store, which does not have it.
-    let outcomes = session.send(&other.store, &outgoing(&bob, &message)).await;
+    let outcomes = session.send(&other.store, &outgoing(&bob, &message), whenever()).await;
     assert_eq!(brief(&outcomes[0]), (End::Deferred, Scope::Message, "4.3.0".to_owned()));
     assert!(remote.contents().is_empty());
 }

@@ -301,10 +301,10 @@ async fn a_courier_goes_on_where_it_was() {
     world.dns.mx("far.test", 2, "mx2.test").address_of("mx2.test", &second.ip());
     let mut hosts = world.courier.hosts(&far()).await.unwrap();
     for name in ["mx1.test", "mx2.test"] {
-        let session = world.courier.next(&mut hosts).await.unwrap();
+        let session = world.courier.next(&mut hosts, whenever()).await.unwrap();
         assert_eq!(session.host().name, name);
     }
-    let outcome = world.courier.next(&mut hosts).await.unwrap_err();
+    let outcome = world.courier.next(&mut hosts, whenever()).await.unwrap_err();
     assert_eq!(brief(&outcome), (End::Deferred, Scope::Host, "4.4.1".to_owned()), "none has refused anything");
 }
 

@@ -60,9 +60,9 @@ async fn a_chunk_that_is_refused_ends_the_transaction_only() {
         let bob = to(&["bob@far.test"]);
         let (first, second) = (world.message(&large()).await, world.message(MESSAGE).await);
         let mut session = world.session(&far()).await.unwrap();
-        let outcomes = session.send(&world.store, &outgoing(&bob, &first)).await;
+        let outcomes = session.send(&world.store, &outgoing(&bob, &first), whenever()).await;
         assert_eq!(brief(&outcomes[0]), failed("5.3.4"));
-        let outcomes = session.send(&world.store, &outgoing(&bob, &second)).await;
+        let outcomes = session.send(&world.store, &outgoing(&bob, &second), whenever()).await;
         assert_eq!(outcomes[0].end, End::Relayed);
         assert!(remote.transactions().contains("|RSET|MAIL"), "{}", remote.transactions());
     }
@@ -123,10 +123,8 @@ async fn large_eight_bit_content_is_changed_on_its_way() {
 #[tokio::test]
 async fn what_has_no_form_that_the_host_takes_fails() {
     let mime = "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\u{e4}\r\n--b--\r\n";
-    let long = "x".repeat(1_200);
     for (case, offers, content, status) in [
         ("signed", &[][..], mime.to_owned(), "5.6.3"),
-        ("header line too long", &["8BITMIME"], format!("Subject: {long}\r\n\r\na\r\n"), "5.6.0"),
         ("header beyond ASCII", &["8BITMIME"], "Subject: \u{e4}\r\n\r\na\r\n".to_owned(), "5.6.7"),
     ] {
         let remote = Remote::start(Script::offering(offers)).await;
@@ -135,6 +133,35 @@ async fn what_has_no_form_that_the_host_takes_fails() {
         assert_eq!(brief(&outcomes[0]), failed(status), "{case}");
         assert_eq!(remote.transactions(), "", "{case}");
     }
+}
+
+#[tokio::test]
+async fn long_lines_go_as_they_are_where_that_is_better() {
+    let long = "x".repeat(1_200);
+    let (text, signed) = (format!("MIME-Version: 1.0\r\n\r\n{long}\r\n"), "DKIM-Signature: v=1\r\n");
+    let mime = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n{long}\r\n--b--\r\n"
+    );
+    for (case, offers, content, is_kept) in [
+        ("a header", &[][..], format!("Subject: {long}\r\n\r\na\r\n"), true),
+        ("a body", &["8BITMIME"], text.clone(), false),
+        ("by CHUNKING", &["CHUNKING"], text.clone(), true),
+        ("signed", &["8BITMIME"], format!("{signed}{text}"), true),
+        ("signed, to a host that takes 7 bits", &[], format!("{signed}{text}"), false),
+        ("no other form", &[], mime, true),
+    ] {
+        let remote = Remote::start(Script::offering(offers)).await;
+        let world = World::with(&remote).await;
+        assert_eq!(world.send(&["bob@far.test"], content.as_bytes()).await[0].end, End::Relayed, "{case}");
+        let got = String::from_utf8(remote.contents().remove(0)).unwrap();
+        assert_eq!(got == format!("Received: from here\r\n{content}"), is_kept, "{case}: {got}");
+        assert!(is_kept || got.contains("quoted-printable"), "{case}: {got}");
+    }
+    // What the host says counts.
+    let remote = Remote::start(Script::default().on("content", &[Act::Say("550 5.6.0 line too long")])).await;
+    let world = World::with(&remote).await;
+    let outcomes = world.send(&["bob@far.test"], format!("Subject: {long}\r\n\r\na\r\n").as_bytes()).await;
+    assert_eq!((brief(&outcomes[0]), outcomes[0].is_reply), (failed("5.6.0"), true));
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn one_session_takes_message_after_message() {
     let mut session = world.session(&far()).await.unwrap();
     for (want, sent) in [(End::Failed, 0), (End::Relayed, 1), (End::Relayed, 2)] {
         assert!(session.is_open());
-        let outcomes = session.send(&world.store, &outgoing(&bob, &message)).await;
+        let outcomes = session.send(&world.store, &outgoing(&bob, &message), whenever()).await;
         assert_eq!((outcomes[0].end, session.sent()), (want, sent));
     }
     session.close().await;
@@ -152,7 +152,7 @@ async fn what_dsn_asks_for_is_passed_on_where_it_is_offered() {
         bob[0].original = Some("rfc822;b+2Bb@corp.test".to_owned());
         let outgoing = Outgoing { envelope_id: Some("order+7"), ret: Some(Ret::Headers), ..outgoing(&bob, &message) };
         let mut session = world.session(&far()).await.unwrap();
-        let outcomes = session.send(&world.store, &outgoing).await;
+        let outcomes = session.send(&world.store, &outgoing, whenever()).await;
         assert_eq!((outcomes[0].end, outcomes[0].passed_on), (End::Relayed, offers == ["DSN"]));
         assert_eq!(remote.transactions(), want);
     }
@@ -195,7 +195,7 @@ async fn routes_log_in_as_the_host_can() {
         match (world.session(&destination).await, want) {
             (Ok(mut session), Ok(lines)) => {
                 let (message, bob) = (world.message(MESSAGE).await, to(&["bob@far.test"]));
-                let outcomes = session.send(&world.store, &outgoing(&bob, &message)).await;
+                let outcomes = session.send(&world.store, &outgoing(&bob, &message), whenever()).await;
                 assert_eq!(outcomes[0].end, End::Relayed, "{case}");
                 let want = format!("{lines}|MAIL FROM:<alice@corp.test> AUTH=<>|RCPT TO:<bob@far.test>|DATA");
                 assert_eq!(remote.transactions(), want, "{case}");

@@ -6,13 +6,14 @@ use super::*;
 /// What becomes of a message under that demand, and with how many connections.
 async fn send(remote: &Remote, route: Route, requires_tls: bool) -> Outcome {
     let world = World::with(remote).await;
-    let destination = Destination { route: Some(Arc::new(route)), requires_tls, ..far() };
+    let tls = if requires_tls { TlsWish::Required } else { TlsWish::AsPublished };
+    let destination = Destination { route: Some(Arc::new(route)), tls, ..far() };
     match world.session(&destination).await {
         Err(outcome) => outcome,
         Ok(mut session) => {
             let (message, bob) = (world.message(MESSAGE).await, to(&["bob@far.test"]));
             let outgoing = Outgoing { requires_tls, ..outgoing(&bob, &message) };
-            let outcome = session.send(&world.store, &outgoing).await.remove(0);
+            let outcome = session.send(&world.store, &outgoing, whenever()).await.remove(0);
             session.close().await;
             outcome
         }

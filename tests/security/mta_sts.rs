@@ -183,3 +183,19 @@ async fn a_policy_with_dane_beside_it_does_not_overrule_it() {
     let want = "4.7.5 TLS failed: DANE: no TLSA record matches the certificate";
     assert_eq!(world.send(&to("sts.test")).await, Err(want.to_owned()));
 }
+
+#[tokio::test]
+async fn a_policy_host_that_is_near_is_not_asked() {
+    let (mut world, web, host) = world(Page::policy(ENFORCE)).await;
+    host.is_without_tls();
+    assert!(world.send(&to("sts.test")).await.is_err());
+    let asked = web.asked();
+    let (mut other, web_of_other, host) = self::world(Page::policy(ENFORCE)).await;
+    other.asks_nobody_near();
+    host.is_without_tls();
+    assert_eq!(other.send(&to("sts.test")).await, Ok("in the clear".to_owned()));
+    assert_eq!((asked, web_of_other.asked()), (1, 0));
+    world.asks_nobody_near();
+    assert!(world.send(&to("sts.test")).await.is_err(), "what is kept stays");
+    assert_eq!(web.asked(), 1);
+}

@@ -4,6 +4,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use posthouse::delivery::remote::destination::Destination;
+use posthouse::mail::TlsWish;
 use posthouse::store::QueueList;
 use serde_json::{Value, json};
 
@@ -144,15 +146,19 @@ async fn a_domain_that_does_not_ask_is_not_counted() {
 
 #[tokio::test]
 async fn reports_are_not_reported_on() {
-    let (world, web, _host) = world("mailto:tls@sts.test,https://reports.sts.test:PORT/v1/report?x=1").await;
+    let (world, web, host) = world("mailto:tls@sts.test,https://reports.sts.test:PORT/v1/report?x=1").await;
     web.shows(Page::with("200 OK", "text/plain", ""));
     assert!(world.send(&to("sts.test")).await.is_ok());
     world.round().await;
     world.clock.pass(DAY);
     world.round().await;
     assert_eq!(web.asked(), 1);
-    // The report by mail is all that goes there on this day.
-    assert!(world.send(&to("sts.test")).await.is_ok());
+    // The report by mail is all that goes there on this day, and it gets there whatever becomes of TLS.
+    host.is_without_tls();
+    let report = Destination { tls: TlsWish::Optional, ..to("sts.test") };
+    assert_eq!(world.send(&report).await, Ok("in the clear".to_owned()));
+    let queue = world.store.queue(QueueList::All, None, 10).await.expect("the queue");
+    assert!(format!("{:?}", queue.items).contains("tls: Optional"), "{:?}", queue.items);
     world.round().await;
     world.clock.pass(DAY);
     world.round().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use posthouse::delivery::remote::destination::{Demand, Destination, Route, Source};
-use posthouse::mail::Host;
+use posthouse::mail::{Host, TlsWish};
 
 use crate::certificates::Authority;
 use crate::hosts::{MailHost, Page, Web};
@@ -66,7 +66,7 @@ async fn requiretls_needs_a_host_that_is_proven() {
     let (world, host) = world().await;
     host.is(&world.authority.issue(&["mx.plain.test", "mx.signed.test"], false));
     world.dns.mx("signed.test", 10, "mx.signed.test").address_of("mx.signed.test", "127.0.0.1");
-    let required = |destination: Destination| Destination { requires_tls: true, ..destination };
+    let required = |destination: Destination| Destination { tls: TlsWish::Required, ..destination };
     let unknown = "5.7.10 REQUIRETLS: neither DNSSEC nor a policy of MTA-STS proves that mx.plain.test is the domain's";
     assert_eq!(world.send(&required(to("plain.test"))).await, Err(unknown.to_owned()));
     for destination in [to("signed.test"), by_route("plain.test", Demand::Published, Some(host.port))] {
@@ -89,6 +89,22 @@ async fn a_policy_in_testing_will_do_for_requiretls() {
     web.is(&world.authority.issue(&["mta-sts.plain.test"], false));
     web.shows(Page::policy("version: STSv1\nmode: testing\nmx: mx.plain.test\nmax_age: 86400\n"));
     host.is(&world.authority.issue(&["mx.plain.test"], false));
-    let sent = world.send(&Destination { requires_tls: true, ..to("plain.test") }).await;
+    let sent = world.send(&Destination { tls: TlsWish::Required, ..to("plain.test") }).await;
     assert!(sent.as_ref().is_ok_and(|tls| tls.ends_with("(verified)")), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_report_on_tls_gets_past_what_is_published() {
+    let host = MailHost::start().await;
+    let world = World::new(1, host.port).await;
+    let shown = world.authority.issue(&["mx.dane.test"], false);
+    world.dns.mx("dane.test", 10, "mx.dane.test").address_of("mx.dane.test", "127.0.0.1");
+    world.dns.tlsa(&format!("_{}._tcp.mx.dane.test", host.port), (3, 0, 0), &shown.chain[0]);
+    host.is(&Authority::new("Nobody knows it").issue(&["elsewhere.test"], false));
+    assert!(world.send(&to("dane.test")).await.is_err());
+    let optional = Destination { tls: TlsWish::Optional, ..to("dane.test") };
+    let sent = world.send(&optional).await;
+    assert!(sent.as_ref().is_ok_and(|tls| tls.starts_with("TLSv1.3") && !tls.contains('(')), "{sent:?}");
+    host.is_without_tls();
+    assert_eq!(world.send(&optional).await, Ok("in the clear".to_owned()));
 }

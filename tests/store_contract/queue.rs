@@ -4,8 +4,8 @@ use super::*;
 use posthouse::delivery::full;
 use posthouse::mail::{Address, EnhancedCode, QueueId, ReversePath};
 use posthouse::store::{
-    Arrival, DeliveryState, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, Origin,
-    QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Settlement,
+    Arrival, AuditOrder, DeliveryState, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt,
+    NewQueueItem, Origin, QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Settlement,
 };
 
 fn address(text: &str) -> Address {
@@ -90,7 +90,7 @@ async fn items_are_listed_and_hold_the_message() {
 
 fn settlement(item: &QueueItem, fate: Fate) -> Settlement {
     let (transaction, blob) = (item.transaction, item.blob);
-    Settlement { transaction, blob, items: vec![(item.id, fate)], tell: Vec::new(), event: None }
+    Settlement { transaction, blob, items: vec![(item.id, fate)], tell: Vec::new(), event: None, audit: Vec::new() }
 }
 
 #[tokio::test]
@@ -108,6 +108,37 @@ async fn the_outcome_of_what_was_removed_meanwhile_is_written_to_the_trace_alone
         store.queue_settle(settlement(&second, Fate::Ends)).await.unwrap();
         assert_eq!(store.queue_settle(told(&second)).await, Ok(vec![]), "the message is gone");
         assert_eq!(store.follow_ups(None, 10).await, Ok(vec![]));
+        assert_eq!(store.check().unwrap().findings, []);
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_has_what_was_done_and_nothing_else() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let mut delivery = traced(&store, b"content", vec![]).await;
+        delivery.queue = vec![copy_for("a@one.test"), copy_for("b@one.test")];
+        let queued = store.deliver(delivery).await.unwrap().queued;
+        let organisation = OrganisationId::new(1).unwrap();
+        let log = async || -> Vec<String> {
+            let all = store.audit(organisation, AuditOrder::OldestFirst(0), 10).await.unwrap();
+            all.into_iter().map(|record| String::from_utf8(record.record).unwrap()).collect()
+        };
+        let audited = async |change| {
+            let audit = (vec![organisation], |count| format!("{count} items").into_bytes());
+            store.queue_change_audited(queued.clone(), change, audit).await.unwrap()
+        };
+        assert_eq!(audited(QueueChange::Hold(HeldBy::Administrator)).await, 2);
+        assert_eq!(audited(QueueChange::Hold(HeldBy::Administrator)).await, 0);
+        assert_eq!(log().await, ["2 items"]);
+        let item = store.queue_item(queued[0]).await.unwrap();
+        let removed = || {
+            let entry = AuditEntry { organisation, record: b"removed".to_vec() };
+            Settlement { audit: vec![entry], ..settlement(&item, Fate::Ends) }
+        };
+        store.queue_settle(removed()).await.unwrap();
+        store.queue_settle(removed()).await.unwrap();
+        assert_eq!(log().await, ["2 items", "removed"], "what is gone is not removed again");
         assert_eq!(store.check().unwrap().findings, []);
     }
 }

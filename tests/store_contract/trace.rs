@@ -133,6 +133,20 @@ async fn messages_are_found_by_each_term_newest_first() {
 }
 
 #[tokio::test]
+async fn events_are_bounded_in_octets_and_the_answer_says_so() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        let id = store.note_refusal(TraceWrite { record: b"first".to_vec(), ..TraceWrite::default() }).await.unwrap();
+        let row = async || store.traces(query(|q| q.id = Some(id)), |_| true).await.unwrap().remove(0);
+        for (count, more) in [(1, false), (2, false), (2, true), (2, true)] {
+            let event = TraceWrite { record: vec![b'x'; 500 << 10], ..TraceWrite::default() };
+            store.trace_event(id, event).await.unwrap();
+            assert_eq!((row().await.events.len(), row().await.has_more_events), (count, more));
+        }
+    }
+}
+
+#[tokio::test]
 async fn old_traces_go_with_all_that_names_them() {
     for bench in Bench::all() {
         let clock = Arc::new(Moving::default());

@@ -5,12 +5,15 @@
 //! has more goes to the end. Copies to many never take the last places, of the server nor of a destination, so that
 //! ordinary mail finds one. A destination that could not be reached is left alone for a while, and then asked by one
 //! session until it answers.
+//!
+//! A smarthost is a destination too: what goes by it waits in the lanes of the recipients' domains, and has its sessions
+//! in common. Which way a lane goes is known once somebody has looked at what it holds.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::schedule::{Patience, later};
+use super::schedule::Patience;
 use crate::mail::Timestamp;
 use crate::store::Lane;
 
@@ -32,6 +35,8 @@ pub struct Agenda {
     /// How long a destination is left alone that could not be reached: the first time, and at most.
     quiet: (Duration, Duration),
     known: HashMap<Arc<str>, Standing>,
+    /// The smarthosts that are in use, or could not be reached.
+    smarthosts: HashMap<Arc<str>, Load>,
     /// Lanes by when their first item is due.
     by_time: BTreeSet<(Timestamp, Arc<str>, Lane)>,
     /// Lanes that have something due.
@@ -41,9 +46,28 @@ pub struct Agenda {
     begun: (i64, HashMap<Arc<str>, u32>),
 }
 
+/// A session that has begun.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The destination …
+    pub host: Arc<str>,
+    /// … and its lane.
+    pub lane: Lane,
+    /// The smarthost for which it counts.
+    by: Option<Arc<str>>,
+}
+
 #[derive(Debug, Default)]
 struct Standing {
     lanes: [Wait; 2],
+    load: Load,
+    /// The smarthost by which its mail goes, as far as is known.
+    by: Option<Arc<str>>,
+}
+
+/// What a destination or a smarthost bears.
+#[derive(Debug, Default)]
+struct Load {
     running: [usize; 2],
     /// Not before.
     quiet_until: Option<Timestamp>,
@@ -71,6 +95,7 @@ impl Agenda {
             places,
             quiet,
             known: HashMap::new(),
+            smarthosts: HashMap::new(),
             by_time: BTreeSet::new(),
             lines: Default::default(),
             running: [0; 2],
@@ -86,7 +111,7 @@ impl Agenda {
             None => host.into(),
         };
         let standing = self.known.entry(host.clone()).or_default();
-        let due = standing.quiet_until.map_or(due, |until| due.max(until));
+        let due = standing.load.quiet_until.map_or(due, |until| due.max(until));
         match standing.lanes[at] {
             Wait::InLine => return,
             Wait::Until(known) if known <= due => return,
@@ -101,53 +126,88 @@ impl Agenda {
 
     /// The next lane for which a session may begin; it counts as begun. The lane is no longer in line: whoever takes it
     /// says with [`Agenda::add`] that it has more.
-    pub fn begin(&mut self, now: Timestamp) -> Option<(Arc<str>, Lane)> {
+    pub fn begin(&mut self, now: Timestamp) -> Option<Turn> {
         self.line_up(now);
-        let begun = self.first(Lane::Ordinary).or_else(|| self.first(Lane::Bulk));
+        let begun = self.first(Lane::Ordinary, now).or_else(|| self.first(Lane::Bulk, now));
         let (host, lane) = begun?;
         let at = index(lane)?;
         let standing = self.known.get_mut(&host)?;
         standing.lanes[at] = Wait::Empty;
-        standing.running[at] += 1;
+        standing.load.running[at] += 1;
         self.running[at] += 1;
-        Some((host, lane))
+        let by = standing.by.clone();
+        if let Some(by) = &by {
+            self.smarthosts.entry(by.clone()).or_default().running[at] += 1;
+        }
+        Some(Turn { host, lane, by })
+    }
+
+    /// What the turn has found goes by this smarthost, or by none. False if there is no place for it; then the lane waits
+    /// for one the next time.
+    pub fn goes_by(&mut self, turn: &mut Turn, smarthost: Option<&str>, now: Timestamp) -> bool {
+        if turn.by.as_deref() == smarthost {
+            return true;
+        }
+        let by: Option<Arc<str>> = smarthost.map(Arc::from);
+        if let Some(standing) = self.known.get_mut(&turn.host) {
+            standing.by = by.clone();
+        }
+        let (most, is_bulk) = (self.places.per_destination, turn.lane == Lane::Bulk);
+        let has_place = |load: &Load| load.has_place(most, is_bulk) && !load.is_quiet(now);
+        if !by.as_ref().and_then(|by| self.smarthosts.get(by)).is_none_or(has_place) {
+            return false;
+        }
+        self.leave(turn);
+        if let (Some(by), Some(at)) = (&by, index(turn.lane)) {
+            self.smarthosts.entry(by.clone()).or_default().running[at] += 1;
+        }
+        turn.by = by;
+        true
     }
 
     /// A session has ended.
-    pub fn end(&mut self, host: &str, lane: Lane) {
-        let Some(at) = index(lane) else { return };
+    pub fn end(&mut self, turn: &mut Turn) {
+        let Some(at) = index(turn.lane) else { return };
         self.running[at] = self.running[at].saturating_sub(1);
-        if let Some(standing) = self.known.get_mut(host) {
-            standing.running[at] = standing.running[at].saturating_sub(1);
+        self.leave(turn);
+        if let Some(standing) = self.known.get_mut(&turn.host) {
+            standing.load.running[at] = standing.load.running[at].saturating_sub(1);
             if standing.is_idle() {
-                self.known.remove(host);
+                self.known.remove(&turn.host);
+            }
+        }
+    }
+
+    /// The turn counts for no smarthost any more.
+    fn leave(&mut self, turn: &mut Turn) {
+        let (Some(by), Some(at)) = (turn.by.take(), index(turn.lane)) else { return };
+        if let Some(load) = self.smarthosts.get_mut(&by) {
+            load.running[at] = load.running[at].saturating_sub(1);
+            if load.running == [0; 2] && load.failures == 0 {
+                self.smarthosts.remove(&by);
             }
         }
     }
 
     /// A host of the destination has answered, or somebody wants it tried although none has.
     pub fn reached(&mut self, host: &str) {
-        if let Some(standing) = self.known.get_mut(host) {
-            (standing.failures, standing.quiet_until) = (0, None);
+        let Some(standing) = self.known.get_mut(host) else { return };
+        standing.load.reached();
+        if let Some(load) = standing.by.as_ref().and_then(|by| self.smarthosts.get_mut(by)) {
+            load.reached();
         }
     }
 
-    /// No host of the destination could be reached: it is left alone, longer each time.
+    /// No host of the destination could be reached: it is left alone, longer each time. So is its smarthost.
     pub fn unreached(&mut self, host: &str, now: Timestamp) {
-        let Some((name, standing)) = self.known.get_key_value(host).map(|(name, _)| name.clone()).and_then(|name| {
-            let standing = self.known.get_mut(host)?;
-            Some((name, standing))
-        }) else {
-            return;
-        };
-        // Sessions that failed beside each other are one failure.
-        if standing.quiet_until.is_some_and(|until| until > now) {
-            return;
+        let quiet = self.quiet;
+        let Some((name, _)) = self.known.get_key_value(host) else { return };
+        let name = name.clone();
+        let Some(standing) = self.known.get_mut(host) else { return };
+        if let Some(load) = standing.by.as_ref().and_then(|by| self.smarthosts.get_mut(by)) {
+            load.unreached(quiet, now);
         }
-        standing.failures = standing.failures.saturating_add(1);
-        let factor = 1u32.checked_shl(standing.failures - 1).unwrap_or(u32::MAX);
-        let until = later(now, self.quiet.0.saturating_mul(factor).min(self.quiet.1));
-        standing.quiet_until = Some(until);
+        let Some(until) = standing.load.unreached(quiet, now) else { return };
         for lane in [Lane::Ordinary, Lane::Bulk] {
             let at = lane as usize;
             match standing.lanes[at] {
@@ -163,15 +223,15 @@ impl Agenda {
         }
     }
 
-    /// How many messages may begin for the destination now, of at most `wanted`; they count as begun. When there are
-    /// none, when there will be.
-    pub fn allow(&mut self, host: &str, wanted: u32, now: Timestamp) -> Result<u32, Timestamp> {
+    /// How many messages of a turn may begin now, of at most `wanted`; they count as begun for its smarthost, or else for
+    /// its destination. When there are none, when there will be.
+    pub fn allow(&mut self, turn: &Turn, wanted: u32, now: Timestamp) -> Result<u32, Timestamp> {
         let Some(rate) = self.places.rate else { return Ok(wanted) };
         let minute = now.millis().div_euclid(MINUTE);
         if self.begun.0 != minute {
             self.begun = (minute, HashMap::new());
         }
-        let begun = self.begun.1.entry(host.into()).or_default();
+        let begun = self.begun.1.entry(turn.by.as_ref().unwrap_or(&turn.host).clone()).or_default();
         let allowed = rate.saturating_sub(*begun).min(wanted);
         *begun = begun.saturating_add(allowed);
         if allowed > 0 {
@@ -200,7 +260,7 @@ impl Agenda {
     }
 
     /// The first in a line for whom there is a place; those before it go behind.
-    fn first(&mut self, lane: Lane) -> Option<(Arc<str>, Lane)> {
+    fn first(&mut self, lane: Lane, now: Timestamp) -> Option<(Arc<str>, Lane)> {
         let at = index(lane)?;
         let is_bulk = lane == Lane::Bulk;
         let total = if is_bulk { most_for_bulk(self.places.total) } else { self.places.total };
@@ -211,7 +271,10 @@ impl Agenda {
         for _ in 0..self.lines[at].len() {
             let host = self.lines[at].pop_front()?;
             let Some(standing) = self.known.get(&host) else { continue };
-            if standing.has_place(self.places.per_destination, is_bulk) {
+            let most = self.places.per_destination;
+            let has_way = |load: &Load| load.has_place(most, is_bulk) && !load.is_quiet(now);
+            let smarthost = standing.by.as_ref().and_then(|by| self.smarthosts.get(by));
+            if standing.load.has_place(most, is_bulk) && smarthost.is_none_or(has_way) {
                 return Some((host, lane));
             }
             self.lines[at].push_back(host);
@@ -221,6 +284,12 @@ impl Agenda {
 }
 
 impl Standing {
+    fn is_idle(&self) -> bool {
+        self.lanes == [Wait::Empty; 2] && self.load.running == [0; 2]
+    }
+}
+
+impl Load {
     fn has_place(&self, most: usize, is_bulk: bool) -> bool {
         let running: usize = self.running.iter().sum();
         // One asks whether the destination answers again.
@@ -228,8 +297,24 @@ impl Standing {
         running < most && (!is_bulk || self.running[Lane::Bulk as usize] < most_for_bulk(most))
     }
 
-    fn is_idle(&self) -> bool {
-        self.lanes == [Wait::Empty; 2] && self.running == [0; 2]
+    fn is_quiet(&self, now: Timestamp) -> bool {
+        self.quiet_until.is_some_and(|until| until > now)
+    }
+
+    fn reached(&mut self) {
+        (self.failures, self.quiet_until) = (0, None);
+    }
+
+    /// Until when it is left alone, if that is news: sessions that failed beside each other are one failure.
+    fn unreached(&mut self, (first, longest): (Duration, Duration), now: Timestamp) -> Option<Timestamp> {
+        if self.is_quiet(now) {
+            return None;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let factor = 1u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
+        let until = now.after(first.saturating_mul(factor).min(longest));
+        self.quiet_until = Some(until);
+        Some(until)
     }
 }
 
@@ -263,7 +348,15 @@ mod tests {
     }
 
     fn begun(agenda: &mut Agenda, now: i64) -> Vec<String> {
-        std::iter::from_fn(|| agenda.begin(at(now)).map(|(host, lane)| format!("{host} {lane:?}"))).collect()
+        std::iter::from_fn(|| agenda.begin(at(now)).map(|turn| format!("{} {:?}", turn.host, turn.lane))).collect()
+    }
+
+    fn turn(host: &str, lane: Lane) -> Turn {
+        Turn { host: host.into(), lane, by: None }
+    }
+
+    fn end(agenda: &mut Agenda, host: &str, lane: Lane) {
+        agenda.end(&mut turn(host, lane));
     }
 
     #[test]
@@ -279,10 +372,10 @@ mod tests {
         assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
         agenda.add("a.test", Lane::Ordinary, at(5));
         assert_eq!(begun(&mut agenda, 5), [""; 0], "both places are taken");
-        agenda.end("a.test", Lane::Ordinary);
+        end(&mut agenda, "a.test", Lane::Ordinary);
         assert_eq!(begun(&mut agenda, 5), ["a.test Ordinary"]);
-        agenda.end("a.test", Lane::Ordinary);
-        agenda.end("a.test", Lane::Ordinary);
+        end(&mut agenda, "a.test", Lane::Ordinary);
+        end(&mut agenda, "a.test", Lane::Ordinary);
         assert!(agenda.known.is_empty());
     }
 
@@ -294,10 +387,10 @@ mod tests {
         }
         agenda.add("d.test", Lane::Ordinary, at(0));
         assert_eq!(begun(&mut agenda, 0), ["d.test Ordinary", "a.test Bulk", "b.test Bulk"]);
-        agenda.end("d.test", Lane::Ordinary);
+        end(&mut agenda, "d.test", Lane::Ordinary);
         assert_eq!(begun(&mut agenda, 0), [""; 0], "the last place is not for bulk");
         agenda.add("a.test", Lane::Bulk, at(0));
-        agenda.end("a.test", Lane::Bulk);
+        end(&mut agenda, "a.test", Lane::Bulk);
         assert_eq!(begun(&mut agenda, 0), ["c.test Bulk"], "who had a turn goes behind");
         agenda.add("a.test", Lane::Ordinary, at(0));
         assert_eq!(begun(&mut agenda, 0), ["a.test Ordinary"]);
@@ -322,14 +415,14 @@ mod tests {
         agenda.add("a.test", Lane::Ordinary, at(0));
         agenda.unreached("a.test", at(0));
         agenda.unreached("a.test", at(0));
-        agenda.end("a.test", Lane::Ordinary);
+        end(&mut agenda, "a.test", Lane::Ordinary);
         agenda.add("a.test", Lane::Ordinary, at(1));
         assert_eq!(begun(&mut agenda, 59), [""; 0]);
         assert_eq!(begun(&mut agenda, 60).len(), 1);
         agenda.add("a.test", Lane::Ordinary, at(60));
         assert_eq!(begun(&mut agenda, 60), [""; 0], "one asks");
         agenda.unreached("a.test", at(60));
-        agenda.end("a.test", Lane::Ordinary);
+        end(&mut agenda, "a.test", Lane::Ordinary);
         assert_eq!(begun(&mut agenda, 179), [""; 0], "longer each time");
         assert_eq!(begun(&mut agenda, 180).len(), 1);
         agenda.reached("a.test");
@@ -342,9 +435,49 @@ mod tests {
         let mut agenda = Agenda::new(Places { total: 10, per_destination: 2, rate: Some(5) }, &Patience::default());
         agenda.add("a.test", Lane::Ordinary, at(0));
         agenda.begin(at(0));
-        assert_eq!(agenda.allow("a.test", 3, at(0)), Ok(3));
-        assert_eq!(agenda.allow("a.test", 3, at(1)), Ok(2));
-        assert_eq!(agenda.allow("a.test", 3, at(2)), Err(at(60)));
-        assert_eq!(agenda.allow("a.test", 3, at(60)), Ok(3));
+        assert_eq!(agenda.allow(&turn("a.test", Lane::Ordinary), 3, at(0)), Ok(3));
+        assert_eq!(agenda.allow(&turn("a.test", Lane::Ordinary), 3, at(1)), Ok(2));
+        assert_eq!(agenda.allow(&turn("a.test", Lane::Ordinary), 3, at(2)), Err(at(60)));
+        assert_eq!(agenda.allow(&turn("a.test", Lane::Ordinary), 3, at(60)), Ok(3));
+    }
+
+    #[test]
+    fn a_smarthost_has_its_sessions_for_all_domains_together() {
+        let mut agenda = agenda(10, 2);
+        let domains = ["a.test", "b.test", "c.test", "d.test"];
+        domains.iter().for_each(|host| agenda.add(host, Lane::Ordinary, at(0)));
+        // The first time nobody knows the way.
+        let mut turns: Vec<Turn> = std::iter::from_fn(|| agenda.begin(at(0))).collect();
+        let by = Some("smart.test:25");
+        let found: Vec<bool> = turns.iter_mut().map(|turn| agenda.goes_by(turn, by, at(0))).collect();
+        assert_eq!(found, [true, true, false, false]);
+        for turn in &mut turns[2..] {
+            agenda.add(&turn.host, turn.lane, at(0));
+            agenda.end(turn);
+        }
+        assert_eq!(begun(&mut agenda, 0), [""; 0], "it is known now");
+        agenda.end(&mut turns[0]);
+        let mut third = agenda.begin(at(0)).unwrap();
+        assert_eq!(&*third.host, "c.test");
+        assert!(agenda.goes_by(&mut third, by, at(0)));
+        // It cannot be reached: nobody else asks it, and then one.
+        agenda.unreached("c.test", at(0));
+        agenda.end(&mut third);
+        agenda.end(&mut turns[1]);
+        assert_eq!(begun(&mut agenda, 59), [""; 0]);
+        let mut fourth = agenda.begin(at(60)).unwrap();
+        assert_eq!(&*fourth.host, "d.test");
+        agenda.add("b.test", Lane::Ordinary, at(60));
+        let mut other = agenda.begin(at(60)).unwrap();
+        assert!(!agenda.goes_by(&mut other, by, at(60)), "one asks");
+        agenda.end(&mut other);
+        agenda.reached("d.test");
+        agenda.end(&mut fourth);
+        assert!(agenda.known.is_empty() && agenda.smarthosts.is_empty());
+        // What goes another way does not wait for it.
+        agenda.add("a.test", Lane::Ordinary, at(60));
+        let mut turn = agenda.begin(at(60)).unwrap();
+        assert!(agenda.goes_by(&mut turn, by, at(60)) && agenda.goes_by(&mut turn, None, at(60)));
+        assert!(agenda.smarthosts.is_empty());
     }
 }

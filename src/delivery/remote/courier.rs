@@ -72,8 +72,12 @@ pub struct Timeouts {
     pub quit: Duration,
     /// For one transaction, and a second more for each [`Timeouts::octets_per_second`] of the message.
     pub transaction: Duration,
+    /// For all that is tried for one message at one destination, host after host, and as much more as a transaction has.
+    pub attempt: Duration,
     /// How slow a host may be.
     pub octets_per_second: u64,
+    /// After so long an attempt that has relayed nothing, a destination gets one session at a time.
+    pub slow: Duration,
 }
 
 /// RFC 5321 §4.5.3.2, where it says something.
@@ -94,7 +98,9 @@ impl Default for Timeouts {
             end: minutes(10),
             quit: Duration::from_secs(5),
             transaction: minutes(20),
-            octets_per_second: 1_024,
+            attempt: minutes(30),
+            octets_per_second: 16 << 10,
+            slow: minutes(2),
         }
     }
 }
@@ -102,8 +108,16 @@ impl Default for Timeouts {
 impl Timeouts {
     /// For a transaction with so many octets.
     pub(super) fn transaction_of(&self, octets: u64) -> Duration {
-        let seconds = octets.checked_div(self.octets_per_second).unwrap_or(0);
-        self.transaction.saturating_add(Duration::from_secs(seconds))
+        self.transaction.saturating_add(self.content_of(octets))
+    }
+
+    /// For all that is tried for a message of so many octets.
+    pub fn attempt_of(&self, octets: u64) -> Duration {
+        self.attempt.saturating_add(self.content_of(octets))
+    }
+
+    fn content_of(&self, octets: u64) -> Duration {
+        Duration::from_secs(octets.checked_div(self.octets_per_second).unwrap_or(0))
     }
 }
 
@@ -119,10 +133,10 @@ impl Courier {
         timeout(self.settings.timeouts.lookup, find).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// A session with the next host that answers and takes mail; goes on where the last call ended. The error says why
-    /// there is none: the most telling of the reasons that the hosts gave.
-    pub async fn next(&self, hosts: &mut Hosts) -> Result<Session, Outcome> {
-        let until = Instant::now() + self.settings.timeouts.opening;
+    /// A session with the next host that answers and takes mail, which it must have done by `until`; goes on where the
+    /// last call ended. The error says why there is none: the most telling of the reasons that the hosts gave.
+    pub async fn next(&self, hosts: &mut Hosts, until: Instant) -> Result<Session, Outcome> {
+        let until = until.min(Instant::now() + self.settings.timeouts.opening);
         loop {
             let next = match timeout_at(until, self.finder().next(hosts)).await {
                 Ok(Some(candidate)) => candidate,
@@ -161,8 +175,8 @@ fn late(text: String, scope: Scope) -> Outcome {
     Outcome::ours(End::Deferred, scope, (4, 1), text)
 }
 
-/// For the order among equals; without randomness some order.
-fn random() -> u64 {
+/// For the order among equals, and for pauses that differ; without randomness some.
+pub(in crate::delivery) fn random() -> u64 {
     let mut octets = [0; 8];
     let _ = getrandom::fill(&mut octets);
     u64::from_le_bytes(octets)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::mail::Host;
+use crate::mail::{Host, TlsWish};
 
 /// Where one session goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +13,21 @@ pub struct Destination {
     pub host: Host,
     /// The route that applies, if one does.
     pub route: Option<Arc<Route>>,
-    /// The message asks for REQUIRETLS (RFC 8689).
-    pub requires_tls: bool,
+    /// What the message asks of connections (RFC 8689).
+    pub tls: TlsWish,
+}
+
+impl Destination {
+    /// The host and port that a route leads to.
+    pub fn smarthost(&self) -> Option<&(Host, u16)> {
+        self.route.as_ref().and_then(|route| route.smarthost.as_ref())
+    }
+
+    /// One session will do for both: what is for the same hosts, or goes the same way to a smarthost.
+    pub fn shares_sessions_with(&self, other: &Self) -> bool {
+        let is_same_way = (&self.route, self.tls) == (&other.route, other.tls);
+        is_same_way && (self.host == other.host || self.smarthost().is_some())
+    }
 }
 
 /// An exception from the way that MX records show.

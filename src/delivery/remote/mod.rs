@@ -17,8 +17,13 @@ pub mod security;
 pub mod session;
 pub mod worker;
 
+mod attempt;
+mod claims;
 mod content;
 mod link;
 mod login;
 mod opening;
+mod parcel;
+mod parking;
+mod settling;
 mod transaction;

@@ -15,6 +15,7 @@ use super::login;
 use super::outcome::{End, Outcome, RemoteHost, Scope};
 use super::security::{Mode, Secured, Terms, Unusable, explain};
 use super::session::Session;
+use crate::mail::TlsWish;
 use crate::net::Connection;
 use crate::proto::smtp::client::{Capabilities, RemoteReply};
 
@@ -80,7 +81,7 @@ impl<'a> Opening<'a> {
 
     /// TLS is a courtesy here.
     fn may_do_without(&self) -> bool {
-        self.mode == Mode::IfOffered && !self.is_implicit && !self.hosts.destination.requires_tls
+        self.mode == Mode::IfOffered && !self.is_implicit && self.hosts.destination.tls != TlsWish::Required
     }
 
     async fn run(&self) -> Result<Session, Stop> {

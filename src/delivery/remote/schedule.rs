@@ -76,7 +76,7 @@ impl Patience {
                 // Whoever forwards or has a group hears of the end alone.
                 let is_senders = remote.returns == Returns::Sender;
                 let report = is_late && is_senders && wants(|notify| notify.delay, true);
-                Step::Again { due: later(now, self.pause(item.attempts, drawn)), report }
+                Step::Again { due: now.after(self.pause(item.attempts, drawn)), report }
             }
         }
     }
@@ -95,12 +95,6 @@ impl Patience {
 fn age(item: &QueueItem, now: Timestamp) -> Duration {
     let age = now.millis().saturating_sub(item.created.millis());
     Duration::from_millis(u64::try_from(age).unwrap_or(0))
-}
-
-/// The time so much later.
-pub fn later(now: Timestamp, pause: Duration) -> Timestamp {
-    let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.millis().saturating_add(pause))
 }
 
 #[cfg(test)]

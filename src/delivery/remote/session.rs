@@ -1,4 +1,9 @@
 //! A session with one host, from its EHLO to QUIT: one transaction after the other.
+//!
+//! Lines of more than 998 octets, which a host need not take (RFC 5321 §4.5.3.1.6), are no reason to fail here: what the
+//! host says counts. In a header they go as they are. In a body they become quoted-printable or Base64, unless the host
+//! takes CHUNKING, which knows no lines, or the message is signed and the host takes 8BITMIME: then a signature that
+//! holds is worth more than lines that are short. Where there is no other form they go as they are.
 
 use std::sync::Arc;
 
@@ -89,10 +94,11 @@ impl Session {
     }
 
     /// Sends a message; gives the outcome for each of its recipients, in their order. Recipients that the host wants in
-    /// another transaction (RFC 5321 §4.5.3.1.10) get one, as long as that brings some of them on.
-    pub async fn send(&mut self, store: &Store, outgoing: &Outgoing<'_>) -> Vec<Outcome> {
+    /// another transaction (RFC 5321 §4.5.3.1.10) get one, as long as that brings some of them on. At `until` the host is
+    /// waited for no longer: who has no outcome then is deferred, and the others keep theirs.
+    pub async fn send(&mut self, store: &Store, outgoing: &Outgoing<'_>, until: Instant) -> Vec<Outcome> {
         let mut outcomes = vec![None; outgoing.recipients.len()];
-        if let Err(outcome) = self.send_to(store, outgoing, &mut outcomes).await {
+        if let Err(outcome) = self.send_to(store, outgoing, &mut outcomes, until).await {
             outcomes.iter_mut().filter(|open| open.is_none()).for_each(|open| *open = Some(outcome.clone()));
         }
         let nothing = || Outcome::ours(End::Deferred, Scope::Host, (4, 2), "the session ended before");
@@ -119,6 +125,7 @@ impl Session {
         store: &Store,
         outgoing: &Outgoing<'_>,
         outcomes: &mut [Option<Outcome>],
+        until: Instant,
     ) -> Result<(), Outcome> {
         if !self.is_open {
             return Err(Outcome::ours(End::Deferred, Scope::Host, (4, 2), "the session is over"));
@@ -138,18 +145,19 @@ impl Session {
         for _ in 0..MAX_TRANSACTIONS {
             let some = |at: &&usize| outgoing.recipients.get(**at).is_some_and(|r| !r.address.is_ascii());
             let manner = Manner { smtputf8: manner.smtputf8 || left.iter().find(some).is_some(), ..manner };
-            let transaction = Transaction::new(self, outgoing, &content, manner, outcomes);
+            let transaction = Transaction::new(self, outgoing, (&content, manner), outcomes, until);
             left = transaction.run(left).await;
-            if left.is_empty() || !self.is_open {
+            if left.is_empty() || !self.is_open || Instant::now() >= until {
                 break;
             }
         }
         Ok(())
     }
 
-    /// RFC 8689 §4.2.1.
+    /// RFC 8689 §4.2.1. A report is not lost because the host does not pass the wish on (§5).
     fn check_tls(&self, outgoing: &Outgoing<'_>) -> Result<(), Outcome> {
-        if outgoing.requires_tls && !(self.is_verified && self.offered.requiretls) {
+        let is_passed_on = self.offered.requiretls || *outgoing.reverse_path == ReversePath::Null;
+        if outgoing.requires_tls && !(self.is_verified && is_passed_on) {
             let text = "the sender requires verified TLS all the way, which this host does not give";
             return Err(Outcome::ours(End::Failed, Scope::Host, (7, 30), text));
         }
@@ -178,16 +186,17 @@ impl Session {
         if let (Some(what), false) = (needs_for, self.offered.smtputf8) {
             return Err(needs_utf8(what));
         }
-        if found.has_long_header_line {
-            return Err(unchangeable(NotPossible::LongHeader));
-        }
         let takes_eight_bit = self.offered.eight_bit_mime;
-        let must_change = found.has_long_line || found.is_eight_bit && !takes_eight_bit;
-        if must_change {
-            content.downgrade(takes_eight_bit).await.map_err(|reason| match reason {
-                Unchangeable::NotPossible(reason) => unchangeable(reason),
-                Unchangeable::Store(error) => unreadable(error),
-            })?;
+        let must_change = found.is_eight_bit && !takes_eight_bit;
+        let takes_long_lines = self.offered.chunking || found.is_signed && takes_eight_bit;
+        if must_change || found.has_long_line && !takes_long_lines {
+            match content.downgrade(takes_eight_bit).await {
+                Ok(()) => {}
+                Err(Unchangeable::Store(error)) => return Err(unreadable(error)),
+                Err(Unchangeable::NotPossible(reason)) if must_change => return Err(unchangeable(reason)),
+                // The host may take them all the same.
+                Err(Unchangeable::NotPossible(_)) => {}
+            }
         }
         let body = if found.is_eight_bit { Body::EightBitMime } else { Body::SevenBit };
         Ok(Manner { body, smtputf8: needs_for.is_some() })
@@ -211,15 +220,10 @@ fn needs_utf8(what: &str) -> Outcome {
     Outcome::ours(End::Failed, Scope::Message, (6, 7), text)
 }
 
-/// RFC 3463 §3.7.
+/// RFC 3463 §3.7. Conversion required and prohibited would be 5.6.2; it is that it cannot be done.
 fn unchangeable(reason: NotPossible) -> Outcome {
-    let detail = match reason {
-        // Conversion required and prohibited would be 5.6.2; it is that it cannot be done.
-        NotPossible::Protected | NotPossible::Header | NotPossible::Part => (6, 3),
-        NotPossible::LongHeader => (6, 0),
-    };
     let text = format!("this host does not take the message as it is, and {reason}");
-    Outcome::ours(End::Failed, Scope::Message, detail, text)
+    Outcome::ours(End::Failed, Scope::Message, (6, 3), text)
 }
 
 /// Each brings some recipients on, so that hosts with a limit of 100 take 2,000.

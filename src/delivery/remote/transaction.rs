@@ -52,14 +52,15 @@ enum Envelope {
 }
 
 impl<'a> Transaction<'a> {
+    /// It ends at `until` at the latest.
     pub fn new(
         session: &'a mut Session,
         outgoing: &'a Outgoing<'a>,
-        content: &'a Content<'a>,
-        manner: Manner,
+        (content, manner): (&'a Content<'a>, Manner),
         outcomes: &'a mut [Option<Outcome>],
+        until: Instant,
     ) -> Self {
-        let until = Instant::now() + session.timeouts.transaction_of(outgoing.message.size());
+        let until = until.min(Instant::now() + session.timeouts.transaction_of(outgoing.message.size()));
         Self { session, outgoing, content, manner, outcomes, until, accepted: Vec::new(), too_many: Vec::new() }
     }
 

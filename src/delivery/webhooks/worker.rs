@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::schedule::{Outcome, Schedule};
 use crate::accept::event;
-use crate::delivery::remote::worker::drawn;
+use crate::delivery::remote::courier::random;
 use crate::directory::Directory;
 use crate::mail::{Clock, EventId, Timestamp};
 use crate::net::http_client::{Answer, HttpError};
@@ -113,7 +113,7 @@ impl Worker {
         let mut told = first;
         while let Some((row, Told { outcome, failure })) = told {
             let now = self.now();
-            self.schedule.settle(row.id, outcome, now, drawn());
+            self.schedule.settle(row.id, outcome, now, random());
             match (outcome, failure) {
                 (Outcome::Done, _) => done.push(row.id),
                 (_, Some(text)) => {

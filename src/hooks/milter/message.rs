@@ -26,12 +26,7 @@ pub(super) async fn ask(open: &mut Open, facts: &Facts, content: &Content<'_>) -
 }
 
 /// DATA, the header and the body; the first verdict that is not to go on ends it.
-async fn tell(
-    open: &mut Open,
-    facts: &Facts,
-    content: &Content<'_>,
-    until: Instant,
-) -> Result<Verdict, Failure> {
+async fn tell(open: &mut Open, facts: &Facts, content: &Content<'_>, until: Instant) -> Result<Verdict, Failure> {
     let said = open.tell(&DATA, &Command::Data, facts, until).await?;
     if said != Verdict::Continue {
         return Ok(said);

@@ -197,3 +197,33 @@ async fn a_host_must_prove_its_name() {
         }
     }
 }
+
+#[test]
+fn what_is_near_is_told_from_the_internet() {
+    for (address, want) in [
+        ("127.0.0.1", true),
+        ("127.255.0.9", true),
+        ("0.0.0.0", true),
+        ("0.1.2.3", true),
+        ("10.0.0.1", true),
+        ("172.16.0.1", true),
+        ("172.32.0.1", false),
+        ("192.168.1.1", true),
+        ("169.254.169.254", true),
+        ("100.64.0.1", true),
+        ("100.128.0.1", false),
+        ("224.0.0.1", true),
+        ("255.255.255.255", true),
+        ("9.9.9.9", false),
+        ("::1", true),
+        ("::", true),
+        ("::ffff:127.0.0.1", true),
+        ("::ffff:9.9.9.9", false),
+        ("fe80::1", true),
+        ("fd00::1", true),
+        ("ff02::1", true),
+        ("2620:fe::fe", false),
+    ] {
+        assert_eq!(is_near(address.parse().unwrap()), want, "{address}");
+    }
+}

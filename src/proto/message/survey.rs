@@ -8,6 +8,8 @@ use memchr::memchr;
 pub struct Survey {
     found: Surveyed,
     in_header: bool,
+    /// How the line of the header begins.
+    start: Vec<u8>,
     /// Octets of the line so far, without its end.
     length: u64,
     /// The last octet was CR.
@@ -23,10 +25,10 @@ pub struct Surveyed {
     pub header: HeaderText,
     /// An octet beyond ASCII stands somewhere.
     pub is_eight_bit: bool,
-    /// A line of the top-level header has more than 998 octets.
-    pub has_long_header_line: bool,
-    /// A line behind it has.
+    /// A line behind the top-level header has more than 998 octets.
     pub has_long_line: bool,
+    /// The top-level header has a signature over the body (RFC 6376, RFC 8617).
+    pub is_signed: bool,
 }
 
 /// What a header is written in.
@@ -42,13 +44,8 @@ pub enum HeaderText {
 
 impl Default for Survey {
     fn default() -> Self {
-        let found = Surveyed {
-            header: HeaderText::Ascii,
-            is_eight_bit: false,
-            has_long_header_line: false,
-            has_long_line: false,
-        };
-        Self { found, in_header: true, length: 0, after_cr: false, character: Vec::new() }
+        let found = Surveyed { header: HeaderText::Ascii, is_eight_bit: false, has_long_line: false, is_signed: false };
+        Self { found, in_header: true, start: Vec::new(), length: 0, after_cr: false, character: Vec::new() }
     }
 }
 
@@ -59,6 +56,7 @@ impl Survey {
             let end = memchr(b'\n', octets).map_or(octets.len(), |at| at.saturating_add(1));
             let (line, rest) = octets.split_at(end);
             self.header_text(line);
+            self.field_name(line);
             self.line(line);
             octets = rest;
         }
@@ -96,12 +94,19 @@ impl Survey {
     }
 
     fn measure(&mut self) {
-        let is_long = self.length > MAX_LINE;
-        if self.in_header {
-            self.found.has_long_header_line |= is_long;
-        } else {
-            self.found.has_long_line |= is_long;
+        self.found.has_long_line |= !self.in_header && self.length > MAX_LINE;
+    }
+
+    /// Looks whether a line of the header begins as a signature does.
+    fn field_name(&mut self, piece: &[u8]) {
+        if self.length == 0 && !self.after_cr {
+            self.start.clear();
         }
+        let room = LONGEST_NAME.saturating_sub(self.start.len());
+        self.start.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        let name = self.start.split(|octet| *octet == b':').next().unwrap_or_default();
+        let is_field = name.len() < self.start.len();
+        self.found.is_signed |= is_field && SIGNATURES.iter().any(|field| field.eq_ignore_ascii_case(name));
     }
 
     fn header_text(&mut self, piece: &[u8]) {
@@ -125,6 +130,10 @@ impl Survey {
     }
 }
 
+/// Fields that sign the body.
+const SIGNATURES: [&[u8]; 2] = [b"DKIM-Signature", b"ARC-Message-Signature"];
+/// Octets of the longest of them with its colon.
+const LONGEST_NAME: usize = 22;
 /// RFC 5321 §4.5.3.1.6: 1,000 octets with CRLF.
 const MAX_LINE: u64 = 998;
 
@@ -170,11 +179,11 @@ mod tests {
                 format!("A: b\r\n\r\n{}", line(999)).into(),
                 Surveyed { has_long_line: true, ..none },
             ),
-            (
-                "999 octets of header",
-                format!("A: {}\r\n\r\nc\r\n", line(996)).into(),
-                Surveyed { has_long_header_line: true, ..none },
-            ),
+            ("999 octets of header", format!("A: {}\r\n\r\nc\r\n", line(996)).into(), none),
+            ("signed", b"A: b\r\ndkim-Signature: x\r\n\r\nc\r\n".to_vec(), Surveyed { is_signed: true, ..none }),
+            ("sealed", b"ARC-Message-Signature:x\r\n\r\n".to_vec(), Surveyed { is_signed: true, ..none }),
+            ("a name in a value", b"A: DKIM-Signature: x\r\n DKIM-Signature: x\r\n\r\n".to_vec(), none),
+            ("a name in the body", b"A: b\r\n\r\nDKIM-Signature: x\r\n".to_vec(), none),
         ] {
             assert_eq!(survey(&message, usize::MAX), want, "{case}");
         }
@@ -182,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_however_it_is_split(message in "([A:\u{e4}\r\n]{0,12}|x{990,1002}|\r\n\r\n){0,6}", size in 1usize..9) {
+        fn the_same_however_it_is_split(message in "([A:\u{e4}\r\n]{0,12}|x{990,1002}|\r\n\r\n|\r?\n?DKIM-Signature:){0,6}", size in 1usize..9) {
             prop_assert_eq!(survey(message.as_bytes(), usize::MAX), survey(message.as_bytes(), size));
         }
     }

@@ -16,8 +16,11 @@ pub struct TraceView {
     pub at: String,
     /// What was known when it was accepted or refused; keys may be added.
     pub record: Value,
-    /// What came later, oldest first.
+    /// What came later, oldest first; of very much the beginning.
     pub events: Vec<Value>,
+    /// More came later than `events` has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// Deliveries to mailboxes here, as many as were asked for.
     pub deliveries: Vec<TraceDeliveryView>,
     /// How many there are.

@@ -4,7 +4,7 @@ use super::asking::{self, Asked};
 use super::session::{Session, given};
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
-use super::{Role, answer, question, refusal};
+use super::{Role, answer, bounce, question, refusal};
 use crate::accept::{Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
 use crate::directory::Directory;
 use crate::emailauth::DkimInput;
@@ -148,6 +148,10 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     };
     if let Some(answer) = &transaction.answer {
         return question::answered(session, transaction, answer, incoming).await;
+    }
+    if let Some(bounce) = &transaction.bounce_for {
+        let prefix = trace_of(session, transaction, &incoming, (addition, None), services.clock.now());
+        return bounce::take(session, transaction, bounce, incoming, prefix).await;
     }
     if is_stopped(session, transaction) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SendBlocked));

@@ -12,6 +12,7 @@
 mod answer;
 mod asking;
 mod auth;
+mod bounce;
 mod chunks;
 mod data;
 mod gateway;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::login::Login;
-use crate::mail::{ForwardPath, Ret};
+use crate::mail::srs::Forwarder;
+use crate::mail::{Address, ForwardPath, Ret};
 use crate::policy::gateway::Client;
 use crate::policy::recipient::Standing;
 use crate::policy::sender::Sender;
@@ -73,12 +74,14 @@ pub(super) struct Transaction {
     pub is_discarded: bool,
     /// RCPT named a one-time address: then the message is an answer, and there are no recipients.
     pub answer: Option<Answer>,
+    /// RCPT named the reverse-path of a forward, whose bounces are for who forwards: then there are no recipients either.
+    pub bounce_for: Option<(Forwarder, Address)>,
 }
 
 impl Transaction {
     /// Some RCPT has been accepted.
     pub fn is_addressed(&self) -> bool {
-        !self.recipients.is_empty() || self.answer.is_some()
+        !self.recipients.is_empty() || self.answer.is_some() || self.bounce_for.is_some()
     }
 }
 

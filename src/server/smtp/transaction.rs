@@ -1,11 +1,11 @@
 //! MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3): the envelope.
 
+use super::bounce::{self, Bounce};
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
 use super::{Role, answer, asking, question, refusal};
-use crate::directory::{Directory, Owner, Step};
-use crate::mail::srs::{self, SrsError};
-use crate::mail::{AccountId, Address, ForwardPath, GroupId, ReversePath};
+use crate::directory::Directory;
+use crate::mail::{AccountId, ReversePath};
 use crate::policy;
 use crate::policy::gateway::Client;
 use crate::policy::rate::{self, OfAccount, Rate};
@@ -18,7 +18,6 @@ use crate::proto::smtp::{CommandError, Mail, Rcpt, Reply, original_recipient};
 use crate::routing::{self, Addressed, Resolution};
 use crate::server::rates::{Counted, Reserved};
 use crate::server::{Services, abuse};
-use crate::store::StateKey;
 
 /// MAIL: may a transaction start? It keeps the directory as it is now to its end.
 pub(super) async fn mail(session: &mut Session, greeted: Greeted, mail: Mail) -> (State, Reply) {
@@ -75,6 +74,7 @@ pub(super) async fn mail(session: &mut Session, greeted: Greeted, mail: Mail) ->
         reserved: None,
         is_discarded: false,
         answer: None,
+        bounce_for: None,
     });
     if let Some(reply) = asking::mail(session, &mut transaction).await {
         if rate == Rate::Within {
@@ -111,7 +111,11 @@ pub(super) async fn rcpt(session: &mut Session, mut transaction: Box<Transaction
     if let Some(found) = question::look_up(&session.services, &transaction.directory, &rcpt.forward_path).await {
         return question::rcpt(session, transaction, rcpt, found);
     }
-    let bounce = bounce(session, &transaction, &rcpt.forward_path).await;
+    let bounce = match bounce::look_up(session, &transaction, &rcpt.forward_path).await {
+        Some(Bounce::WithForwarder(forwarder)) => return bounce::rcpt(session, transaction, rcpt, forwarder),
+        Some(Bounce::To(resolution)) => Some(resolution),
+        None => None,
+    };
     let directory = &transaction.directory;
     let may_relay = matches!(transaction.sender.origin, Origin::Authenticated { .. } | Origin::TrustedRelay { .. });
     let is_bounce = bounce.is_some();
@@ -200,47 +204,9 @@ async fn reserve(
     services.rates.recipients(&services.store, account, weight, services.clock.now()).await
 }
 
-/// Where a bounce to an address that this server has made belongs; `None` for every other address. Such an address takes
-/// nothing but bounces, and only while it is true and young (policy semantics §6.5, §11.3).
-async fn bounce(session: &Session, transaction: &Transaction, forward_path: &ForwardPath) -> Option<Resolution> {
-    let ForwardPath::Address(address) = forward_path else { return None };
-    let directory = &transaction.directory;
-    let is_free = matches!(directory.owner(address), Owner::Nobody);
-    if !is_free {
-        return None;
-    }
-    let services = &session.services;
-    let (local, now) = (address.local_part(), services.clock.now());
-    let leads_to = match srs::verify(local, &services.srs, now) {
-        Ok(srs::Origin::Address(sender)) => Some(routing::look_up(directory, &sender)),
-        Ok(srs::Origin::Token(token)) => {
-            let key = StateKey::new(crate::accept::token_key(&token))?;
-            let stored = services.store.state(key).await.ok().flatten();
-            let sender = stored.and_then(|octets| Address::parse(&String::from_utf8(octets).ok()?).ok());
-            sender.map(|sender| routing::look_up(directory, &sender))
-        }
-        Err(SrsError::NotRewritten) => match srs::verify_bounce(local, &services.srs, now) {
-            Ok(group) => managers(directory, group),
-            Err(SrsError::NotRewritten) => return None,
-            Err(SrsError::Forged | SrsError::Expired) => None,
-        },
-        Err(SrsError::Forged | SrsError::Expired) => None,
-    };
-    let is_null = transaction.sender.reverse_path == ReversePath::Null;
-    Some(leads_to.filter(|_| is_null).unwrap_or(Resolution::Unknown))
-}
-
-/// Who hears of failures of a group's copies: its first active manager, or the domain admin (policy semantics §6.5).
-fn managers(directory: &Directory, group: GroupId) -> Option<Resolution> {
-    let mut managers = directory.group(group)?.managers.iter().filter_map(|id| directory.account(*id));
-    let manager = managers.find(|a| a.state.is_active());
-    let manager = manager.or_else(|| directory.active_admin(directory.group_organisation(group)?))?;
-    Some(Resolution::Local(Addressed::Account { account: manager.id, detail: None, step: Step::Postmaster }))
-}
-
 /// What the recipients accepted so far depend on, as far as it matters for the next; `None` if there are none.
 pub(super) fn others(transaction: &Transaction) -> Option<Standing> {
-    if transaction.answer.is_some() {
+    if transaction.answer.is_some() || transaction.bounce_for.is_some() {
         return Some(Standing::Alone);
     }
     transaction.recipients.first()?;

@@ -1,6 +1,8 @@
 //! What waits in the queue.
 
-use crate::mail::{AccountId, Address, BlobId, EnhancedCode, GroupId, Notify, QueueId, Ret, ReversePath, Timestamp};
+use crate::mail::{
+    AccountId, Address, BlobId, EnhancedCode, GroupId, Notify, QueueId, Ret, ReversePath, Timestamp, TlsWish,
+};
 use crate::store::Target;
 
 /// A copy for another host, to be queued with a delivery.
@@ -33,8 +35,8 @@ pub struct Remote {
     pub envelope_id: Option<String>,
     /// RET (RFC 3461 §4.3).
     pub ret: Option<Ret>,
-    /// REQUIRETLS (RFC 8689).
-    pub requires_tls: bool,
+    /// What it asks of connections (RFC 8689).
+    pub tls: TlsWish,
 }
 
 impl Remote {
@@ -49,7 +51,7 @@ impl Remote {
             original: None,
             envelope_id: None,
             ret: None,
-            requires_tls: false,
+            tls: TlsWish::default(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What becomes of items: after an attempt, and when an administrator says so.
 
 use super::{HeldBy, LastAttempt, QueueItem, deletes, write_item};
-use crate::mail::{BlobId, QueueId, Timestamp};
-use crate::store::engine::{Durability, Write};
+use crate::mail::{BlobId, OrganisationId, QueueId, Timestamp};
+use crate::store::engine::{Durability, Key, Write};
 use crate::store::references::References;
 use crate::store::trace::TracePlace;
-use crate::store::{Error, FollowUp, FollowUpKey, Store, TraceWrite, follow_up, key, record};
+use crate::store::{AuditEntry, Error, FollowUp, FollowUpKey, Store, TraceWrite, audit, follow_up, key, record};
 
 /// What came of an attempt with some items of one message.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Settlement {
     pub tell: Vec<Vec<u8>>,
     /// What the trace of the message says of it.
     pub event: Option<TraceWrite>,
+    /// What the audit log says of it, if somebody wanted it so.
+    pub audit: Vec<AuditEntry>,
 }
 
 /// What becomes of an item.
@@ -54,7 +56,7 @@ impl Store {
     /// it gives the rows. An item that has been removed meanwhile stays removed, a held one held; if all have been,
     /// nothing is left to be told of. Durable.
     pub async fn queue_settle(&self, settlement: Settlement) -> Result<Vec<FollowUp>, Error> {
-        let Settlement { transaction, blob, items, tell, event } = settlement;
+        let Settlement { transaction, blob, items, tell, event, audit } = settlement;
         if items.len() > MOST || tell.iter().any(|data| data.len() > follow_up::MAX_DATA) {
             return Err(Error::Limit);
         }
@@ -75,11 +77,11 @@ impl Store {
         let told = rows.clone();
         let mut reads = vec![key::reference(blob)];
         reads.extend(items.iter().map(|(id, _)| key::queue_item(*id)));
+        reads.extend(audit::reads(&audit));
         let again = self
             .transact(reads, event, Durability::Synced, move |values| {
-                let (Some(count), stored) = (values.first(), values.get(1..).unwrap_or_default()) else {
-                    return Err(Error::Corrupt);
-                };
+                let Some((count, values)) = values.split_first() else { return Err(Error::Corrupt) };
+                let (stored, heads) = values.split_at_checked(items.len()).ok_or(Error::Corrupt)?;
                 if stored.iter().all(Option::is_none) {
                     return Ok((vec![], None));
                 }
@@ -109,6 +111,7 @@ impl Store {
                     }
                 }
                 writes.extend(references.writes(now));
+                writes.extend(audit::appends(&audit, heads, now)?);
                 Ok((writes, Some(again)))
             })
             .await?;
@@ -120,13 +123,32 @@ impl Store {
     /// Changes these items, at most 1,000, in one commit; those that are gone or not concerned are passed over. Gives
     /// how many it has changed. Durable.
     pub async fn queue_change(&self, ids: Vec<QueueId>, change: QueueChange) -> Result<usize, Error> {
+        self.queue_change_audited(ids, change, (Vec::new(), |_| Vec::new())).await
+    }
+
+    /// The same, and the audit logs of these organisations say so in the same commit, unless nothing changes: in the
+    /// words that `record` has for the number of items.
+    pub async fn queue_change_audited(
+        &self,
+        ids: Vec<QueueId>,
+        change: QueueChange,
+        (organisations, record): (Vec<OrganisationId>, impl Fn(usize) -> Vec<u8> + Send + 'static),
+    ) -> Result<usize, Error> {
         if ids.len() > MOST {
             return Err(Error::Limit);
         }
         let now = self.inner.clock.now();
-        let reads = ids.iter().map(|id| key::queue_item(*id)).collect();
+        let entries = move |count| -> Vec<AuditEntry> {
+            let record = record(count);
+            let entry =
+                |organisation: &OrganisationId| AuditEntry { organisation: *organisation, record: record.clone() };
+            organisations.iter().map(entry).collect()
+        };
+        let mut reads: Vec<Key> = ids.iter().map(|id| key::queue_item(*id)).collect();
+        reads.extend(audit::reads(&entries(0)));
         let changed = self
             .transact(reads, vec![], Durability::Synced, move |values| {
+                let (values, heads) = values.split_at_checked(ids.len()).ok_or(Error::Corrupt)?;
                 let (mut writes, mut changed) = (Vec::new(), Vec::new());
                 for (id, value) in ids.iter().zip(values) {
                     let Some(value) = value else { continue };
@@ -135,6 +157,9 @@ impl Store {
                         writes.extend(write_item(&old, &new));
                         changed.push(new);
                     }
+                }
+                if !changed.is_empty() {
+                    writes.extend(audit::appends(&entries(changed.len()), heads, now)?);
                 }
                 Ok((writes, changed))
             })

@@ -479,7 +479,7 @@ mod tests {
             original: Some("rfc822;a b@far.test".to_owned()),
             envelope_id: Some("id".to_owned()),
             ret: Some(Ret::Headers),
-            requires_tls: true,
+            tls: crate::mail::TlsWish::Required,
             ..plain.clone()
         };
         let last = LastAttempt {
@@ -496,6 +496,7 @@ mod tests {
             returns: managers,
             notify: Some(Notify::default()),
             sender: QueueSender::Account(account),
+            tls: crate::mail::TlsWish::Optional,
             ..plain.clone()
         };
         for kind in [QueueKind::Remote(plain), QueueKind::Remote(rich), QueueKind::Remote(never), full] {

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::codec::{Decoder, Encoder};
-use crate::mail::{EnhancedCode, GroupId, Notify, QueueId, Ret};
+use crate::mail::{EnhancedCode, GroupId, Notify, QueueId, Ret, TlsWish};
 use crate::store::{HeldBy, LastAttempt, QueueItem, QueueKind, QueueSender, Remote, Returns};
 
 /// The value.
@@ -30,7 +30,9 @@ pub fn encode_queue_item(item: &QueueItem) -> Vec<u8> {
         Some(HeldBy::Administrator) => 1,
         Some(HeldBy::Abuse) => 2,
     };
-    out.octets.push(held | u8::from(item.is_announced) << 2 | u8::from(item.last.is_some()) << 3);
+    let is_optional = matches!(&item.kind, QueueKind::Remote(remote) if remote.tls == TlsWish::Optional);
+    let rest = u8::from(item.is_announced) << 2 | u8::from(item.last.is_some()) << 3 | u8::from(is_optional) << 4;
+    out.octets.push(held | rest);
     if let Some(last) = &item.last {
         out.time(last.at);
         let (subject, detail) = last.status.subject_and_detail();
@@ -66,7 +68,7 @@ fn encode_remote(out: &mut Encoder, remote: &Remote) {
         Some(Ret::Full) => 1 << 6,
         Some(Ret::Headers) => 2 << 6,
     };
-    out.octets.push(notify | u8::from(remote.is_bulk) << 4 | u8::from(remote.requires_tls) << 5 | ret);
+    out.octets.push(notify | u8::from(remote.is_bulk) << 4 | u8::from(remote.tls == TlsWish::Required) << 5 | ret);
     match &remote.returns {
         Returns::Sender => out.octets.push(0),
         Returns::Original(address) => {
@@ -124,6 +126,9 @@ pub fn decode_queue_item(id: QueueId, value: &[u8]) -> Result<QueueItem, Error> 
         _ => return Err(Error::Corrupt),
     };
     item.is_announced = state & 4 != 0;
+    if let (QueueKind::Remote(remote), true) = (&mut item.kind, state & 16 != 0) {
+        remote.tls = TlsWish::Optional;
+    }
     if state & 8 != 0 {
         item.last = Some(LastAttempt {
             at: input.time()?,
@@ -153,7 +158,7 @@ fn decode_remote(input: &mut Decoder<'_>) -> Result<Remote, Error> {
         sender,
         is_bulk: is_set(4),
         notify: is_set(0).then_some(notify),
-        requires_tls: is_set(5),
+        tls: if is_set(5) { TlsWish::Required } else { TlsWish::AsPublished },
         ret: match bits >> 6 {
             0 => None,
             1 => Some(Ret::Full),

@@ -1,14 +1,16 @@
 //! From submission over the queue to another host, and back as a report.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use posthouse::delivery::remote::courier::Timeouts;
 use posthouse::policy::rate::OfAccount;
 use posthouse::server::RateLimits;
 use posthouse::store::QueueChange;
 use serde_json::{Value, json};
 
 use super::eventually;
-use super::remote::Remote;
+use super::remote::{Remote, SILENCE};
 use crate::dns::DnsServer;
 use crate::inside::Inside;
 use crate::policy::auth_plain;
@@ -154,6 +156,29 @@ fn a_host_that_comes_back_gets_what_has_waited() {
         remote.heard().len() == 3
     });
     eventually("the queue is empty", || inside.queue().is_empty());
+}
+
+#[test]
+fn a_host_that_keeps_its_clients_waiting_holds_one_of_them() {
+    let (inside, remote) = world();
+    remote.answer("MAIL", SILENCE);
+    let mut smtp = inside.login("alice@corp.test");
+    for number in 0..40 {
+        let text = format!("From: alice@corp.test\r\nSubject: number {number}\r\n\r\nbody\r\n");
+        assert_eq!(smtp.send("alice@corp.test", &["pam@partner.test"], text.as_bytes()).code, 250);
+    }
+    let short = Duration::from_millis(500);
+    let timeouts = Timeouts { attempt: short, slow: short / 2, ..Timeouts::default() };
+    inside.deliver_within(remote.address.port(), timeouts, |_| {});
+    let tried = || inside.queue().iter().filter(|item| item.attempts > 0).count();
+    eventually("some were tried", || tried() > 0);
+    std::thread::sleep(short * 4);
+    let (first, connections) = (tried(), remote.connections());
+    assert!(first <= 8 && connections <= 8, "{first} {connections}");
+    inside.pass(61);
+    eventually("one asks whether it answers", || tried() == first + 1);
+    std::thread::sleep(short * 4);
+    assert_eq!((tried(), remote.connections()), (first + 1, connections + 1));
 }
 
 /// An administrator's view of the queue, and hand on it, by the command line.

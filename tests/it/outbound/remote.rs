@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::prng::Prng;
 
+/// No reply at all.
+pub const SILENCE: &str = "silence";
+
 /// The host; it ends with the process.
 #[derive(Clone)]
 pub struct Remote {
@@ -55,7 +58,8 @@ impl Remote {
         remote
     }
 
-    /// From now on, commands that begin so are answered so; an empty reply closes the connection. `.` is the end of the
+    /// From now on, commands that begin so are answered so; an empty reply closes the connection, and [`SILENCE`] is
+    /// none. `.` is the end of the
     /// content, `CONNECT` the greeting. The latest that fits applies.
     pub fn answer(&self, command: &str, reply: &str) {
         self.state().answers.push((command.to_owned(), reply.to_owned()));
@@ -117,7 +121,10 @@ impl Remote {
         let mut stream = stream;
         let mut say = |command: &str, usual: &str| -> Option<bool> {
             let reply = if command.is_empty() { usual.to_owned() } else { self.reply(command, usual) };
-            if reply.is_empty() {
+            if reply == SILENCE {
+                std::thread::sleep(std::time::Duration::from_secs(600));
+            }
+            if reply.is_empty() || reply == SILENCE {
                 return None;
             }
             stream.write_all(format!("{reply}\r\n").as_bytes()).ok()?;

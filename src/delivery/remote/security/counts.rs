@@ -40,20 +40,11 @@ impl Counts {
         judged: &Judged,
         failure: Option<(ResultType, Option<&str>, &str)>,
     ) {
-        self.change(now, domain, |tally| tally.count(judged, failure));
-    }
-
-    /// Counts a report of ours that goes to this domain.
-    pub fn add_own(&self, now: Timestamp, domain: &Domain) {
-        self.change(now, domain, |tally| tally.own = tally.own.saturating_add(1));
-    }
-
-    fn change(&self, now: Timestamp, domain: &Domain, change: impl FnOnce(&mut Tally)) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (day_of(now), domain.clone());
         // What is counted of so many domains within minutes is for nobody.
         if memory.len() < IN_MEMORY || memory.contains_key(&key) {
-            change(memory.entry(key).or_default());
+            memory.entry(key).or_default().count(judged, failure);
         }
     }
 

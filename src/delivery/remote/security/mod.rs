@@ -28,7 +28,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use super::destination::{Demand, Destination};
 use crate::accept::Desk;
 use crate::directory::Directory;
-use crate::mail::{Clock, Domain, EnhancedCode, Host, Timestamp};
+use crate::mail::{Clock, Domain, EnhancedCode, Host, Timestamp, TlsWish};
 use crate::net::dns::{Dns, DnsError};
 use crate::net::http_client::{HttpClient, Names};
 use crate::proto::mta_sts::Mode as StsMode;
@@ -80,6 +80,8 @@ pub struct Setup {
     pub roots: RootCertStore,
     /// Where policy hosts and receivers of reports listen: 443.
     pub https_port: u16,
+    /// They may be on this machine or network. For tests: what is there trusts who comes from there.
+    pub may_be_near: bool,
     /// How long fetching a policy may take: a minute (RFC 8461 §3.3).
     pub fetch_time: Duration,
     /// Where hosts of domains take mail, under which their TLSA records stand: 25.
@@ -182,9 +184,10 @@ impl Security {
 
     /// Which asks for everything. Fails as [`Security::new`] does.
     pub fn with(setup: Setup) -> Result<Self, rustls::Error> {
-        let Setup { dns, store, clock, roots, https_port, fetch_time, smtp_port, reporting } = setup;
+        let Setup { dns, store, clock, roots, https_port, may_be_near, fetch_time, smtp_port, reporting } = setup;
         let mut security = Self::new()?;
         let https = HttpClient::new(Names::Dns(dns.clone()), roots.clone(), 0)?.with_https_port(https_port);
+        let https = if may_be_near { https } else { https.far_away() };
         let policies = Policies::new(dns.clone(), https.clone(), fetch_time, store.clone(), clock.clone());
         let (counts, reports) = (Counts::default(), reports::Reports::default());
         let refreshed = AtomicI64::new(i64::MIN);
@@ -230,12 +233,14 @@ impl Security {
         let mut judgement =
             Judgement { base, mode: Mode::IfOffered, by: None, checks: Vec::new(), policies: Vec::new() };
         match route.map_or(Demand::Published, |route| route.demand) {
+            // RFC 8689 §4.2.2, RFC 8460 §3: nothing that is published stops it.
+            Demand::Published if destination.tls == TlsWish::Optional => {}
             Demand::Published => self.published_terms(destination, published, host, is_secure, &mut judgement).await?,
             Demand::Encrypted => judgement.mode = Mode::Required,
             Demand::Verified => judgement.demand_trusted("verified"),
             Demand::Plain => judgement.mode = Mode::Never,
         }
-        if destination.requires_tls {
+        if destination.tls == TlsWish::Required {
             judgement.require(destination, published, host, is_secure)?;
         }
         if judgement.policies.is_empty() {
@@ -359,7 +364,7 @@ impl Judgement {
                 self.base = server_name(&base)?;
                 // RFC 7672 §3.2.3: the domain's own name will do as well as the host's.
                 let mut names = vec![self.base.clone(), server_name(host)?];
-                if let Host::Name(domain) = &destination.host {
+                if let (Host::Name(domain), None) = (&destination.host, destination.smarthost()) {
                     names.extend(server_name(domain.as_str()));
                 }
                 let judged = Judged { kind: PolicyKind::Tlsa, lines, mx: vec![host.to_owned()] };
@@ -442,9 +447,13 @@ impl Tried {
     }
 }
 
-/// The domain whose policies count for a destination: none, if a route leads elsewhere or demands something else.
+/// The domain whose policies count for a destination: none, if a route leads elsewhere or demands something else, or the
+/// message does without.
 fn published_by(destination: &Destination) -> Option<&Domain> {
     let route = destination.route.as_ref();
+    if destination.tls == TlsWish::Optional {
+        return None;
+    }
     if route.is_some_and(|route| route.smarthost.is_some() || route.demand != Demand::Published) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! Sending the reports of RFC 8460: by mail through our queue, or by HTTPS, within four hours of the end of a day in UTC.
 //!
-//! A report that cannot be posted is tried each hour for a day. A day on which nothing went to a domain but our own
-//! reports is not reported on, so that two servers do not report on their reports for ever.
+//! A report that cannot be posted is tried each hour for a day. One that goes by mail gets there whatever becomes of TLS,
+//! and its session is not counted (RFC 8460 §3): two servers do not report on their reports for ever.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,7 +15,7 @@ use super::counts::{PAGE, Row, before, day_of, encode};
 use super::{Inquiry, seconds_between};
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
-use crate::mail::{Address, Domain, Timestamp};
+use crate::mail::{Address, Domain, Timestamp, TlsWish};
 use crate::net::dns::DnsError;
 use crate::net::http_client::{Excess, Limits, Request, Url};
 use crate::proto::message::compose::{TlsReport, tls_report};
@@ -101,7 +101,6 @@ impl Inquiry {
             let is_sent = match place {
                 Place::Mail(to) => {
                     self.mail(desk, directory, &to, (&report, &file_name, &packed)).await?;
-                    to.domain().into_iter().for_each(|domain| self.counts.add_own(now, domain));
                     true
                 }
                 Place::Https(url) => self.post(&url, &packed).await,
@@ -129,7 +128,7 @@ impl Inquiry {
             tracing::info!(%to, "report on TLS not sent: the address is hosted here");
             return Ok(());
         }
-        accept::send(desk, directory, to, |stamp| {
+        accept::send(desk, directory, (to, TlsWish::Optional), |stamp| {
             let (domain, id) = (report.domain, report.id);
             tls_report(&TlsReport { stamp: *stamp, to, domain, id, file_name, report: packed })
         })

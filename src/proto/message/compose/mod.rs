@@ -33,7 +33,7 @@ pub use confirmation::{Confirmation, confirmation_request};
 pub use field::{header_field, is_field_name};
 pub use list_id::list_id_field;
 pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};
-pub use report::{Action, Attempted, Dsn, Failure, Original, Reported, dsn};
+pub use report::{Action, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, dsn};
 pub use subject::{NewSubject, prefixed_subject};
 pub use tls_report::{TlsReport, tls_report};
 

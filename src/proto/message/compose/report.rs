@@ -22,6 +22,8 @@ pub struct Dsn<'a> {
     pub original: Original<'a>,
     /// The id under which this server's trace knows the original.
     pub trace: Option<&'a str>,
+    /// Whoever reads it hears no more of the original, whatever else becomes of it.
+    pub is_only: bool,
 }
 
 /// What is returned of the original.
@@ -170,15 +172,18 @@ impl Action {
     }
 }
 
-/// The notification, for the null reverse-path.
+/// The notification, for the null reverse-path. It has at most [`MAX_REPORT`] octets: an original that would make it
+/// longer is returned with its header alone, and of replies to many recipients the start is shown.
 pub fn dsn(dsn: &Dsn<'_>) -> Vec<u8> {
     let worst = dsn.recipients.first().map_or(Action::Failed, |first| first.action);
     let header = dsn.stamp.system_header(dsn.to, worst.subject());
+    let (explanation, status) = (text_part(&explanation(dsn)), status_part(dsn));
+    let room = MAX_REPORT.saturating_sub(FRAME).saturating_sub(explanation.len()).saturating_sub(status.len());
     let returned = match dsn.original {
-        Original::Header(message) => headers_part(message),
-        Original::Full(message) => message_part(message),
+        Original::Full(message) if message.len() <= room => message_part(message),
+        Original::Header(message) | Original::Full(message) => headers_part(message),
     };
-    let parts = [text_part(&explanation(dsn)), status_part(dsn), returned];
+    let parts = [explanation, status, returned];
     multipart(header, &dsn.stamp, "report; report-type=delivery-status", &parts)
 }
 
@@ -190,7 +195,7 @@ fn explanation(dsn: &Dsn<'_>) -> String {
         let (recipient, why) = (reported.recipient, reported.failure.text());
         text.push_str(&format!("\n{introduction}\n\n    {recipient}\n\n{why}\n"));
         if let Some(attempted) = reported.attempted {
-            text.push_str(&attempt(&attempted));
+            text.push_str(&attempt(&attempted, dsn.recipients.len()));
         }
         if matches!(reported.action, Action::Failed | Action::Delayed)
             && let Some(meaning) = meaning(reported.failure.status())
@@ -198,16 +203,26 @@ fn explanation(dsn: &Dsn<'_>) -> String {
             text.push_str(&format!("\n{meaning}\n"));
         }
     }
+    if dsn.is_only {
+        text.push_str("\nYou are told of this message once, whoever else it does not get to.\n");
+    }
     if let Some(id) = dsn.trace {
         text.push_str(&format!("\nThe administrators of this server find the message by its id:\n\n    {id}\n"));
     }
     text
 }
 
+/// As much of a reply as there is room for beside those to other recipients.
+fn start(reply: &str, recipients: usize) -> &str {
+    let most = REPLIES.checked_div(recipients).unwrap_or(REPLIES).max(SHORTEST_REPLY);
+    reply.get(..reply.floor_char_boundary(most)).unwrap_or(reply)
+}
+
 /// What the other host said.
-fn attempt(attempted: &Attempted<'_>) -> String {
+fn attempt(attempted: &Attempted<'_>, recipients: usize) -> String {
     let mut text = match (attempted.host, attempted.reply) {
         (Some(host), Some(reply)) => {
+            let reply = start(reply, recipients);
             let reply: Vec<String> = reply.lines().map(|line| format!("    {}", printable(line))).collect();
             format!("\nThe host {host} said:\n\n{}\n", reply.join("\n"))
         }
@@ -270,7 +285,8 @@ fn status_part(dsn: &Dsn<'_>) -> Vec<u8> {
                 recipient.raw("Remote-MTA", &format!("dns; {}", printable(host)));
             }
             if let Some(reply) = attempted.reply {
-                recipient.raw("Diagnostic-Code", &format!("smtp; {}", printable(&reply.replace('\n', " "))));
+                let reply = start(reply, dsn.recipients.len()).replace('\n', " ");
+                recipient.raw("Diagnostic-Code", &format!("smtp; {}", printable(&reply)));
             }
             recipient.raw("Last-Attempt-Date", &format_date(attempted.at));
             if let Some(until) = attempted.until {
@@ -301,3 +317,12 @@ fn typed(address: &Address) -> String {
     };
     format!("utf-8; {}", text.chars().map(escaped).collect::<String>())
 }
+
+/// Octets of a notification.
+pub const MAX_REPORT: usize = 1 << 20;
+/// Octets of its header and of what stands between its parts, at the most.
+const FRAME: usize = 8 << 10;
+/// Octets of the replies of other hosts that it shows in full.
+const REPLIES: usize = 64 << 10;
+/// Octets of each that it shows in any case.
+const SHORTEST_REPLY: usize = 256;

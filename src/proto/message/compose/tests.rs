@@ -129,6 +129,7 @@ fn notifications_have_status_and_header_only() {
             recipients: &recipients,
             original: Original::Header(ORIGINAL),
             trace: None,
+            is_only: false,
         });
         assert_well_formed(&message);
         assert!(message.is_ascii(), "{status}");
@@ -173,6 +174,7 @@ fn addresses_beyond_ascii_are_escaped_in_the_status() {
         }],
         original: Original::Header(b""),
         trace: None,
+        is_only: false,
     });
     assert!(String::from_utf8(message).unwrap().contains("Final-Recipient: utf-8; j\\x{F6}rg@corp.test\r\n"));
 }
@@ -287,6 +289,7 @@ proptest! {
         let notification = dsn(&Dsn {
             stamp, to: &to, envelope_id: Some(&hostile), arrived: stamp.now, recipients: &[recipient],
             original: Original::Header(original), trace: Some(&hostile),
+            is_only: false,
         });
         let notice = approval_notice(&Approval {
             stamp, to: &to, cause: Cause::Rule(&hostile), reverse_path: &ReversePath::Null, answer_to: None,

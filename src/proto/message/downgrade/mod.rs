@@ -4,7 +4,8 @@
 //!
 //! Two passes over the content: a [`Planner`] finds what must change, and a [`Rewriter`] changes it. Memory is bounded by
 //! the number of parts and the size of one header. It fails with [`NotPossible`]: parts that are signed or encrypted are
-//! left alone (RFC 1847 §2.1), and what may not be encoded (RFC 2046 §5.2) cannot be.
+//! left alone (RFC 1847 §2.1), and what may not be encoded (RFC 2046 §5.2) cannot be. Long lines of headers stay: there is
+//! no other form that means the same to everybody.
 
 mod encoder;
 
@@ -23,9 +24,6 @@ pub enum NotPossible {
     /// A header has octets beyond ASCII.
     #[error("the header of a part has characters beyond ASCII")]
     Header,
-    /// A header line is too long.
-    #[error("the header of a part has a line of more than 998 octets")]
-    LongHeader,
     /// A part of a type that has no encoding, or in an encoding that is unknown or violated.
     #[error("a part that must change cannot be encoded")]
     Part,
@@ -208,9 +206,6 @@ impl Planner {
     fn end_header(&mut self, region: Region, measure: &Measure) -> Result<(), NotPossible> {
         let Kind::Header { body_to, is_leaf, is_message_top } = region.kind else { return Ok(()) };
         let header = std::mem::take(&mut self.header);
-        if measure.is_long {
-            return Err(NotPossible::LongHeader);
-        }
         if measure.beyond > 0 && !self.takes_eight_bit {
             return Err(NotPossible::Header);
         }

@@ -38,7 +38,7 @@ impl Admin {
     ) -> Result<KeysView, OpError> {
         domain_in(&self.services.directory.current(), &name)?;
         let now = self.services.clock.now();
-        let (pair, due) = (new_pair(now).await?, later(now, after.unwrap_or(PENDING)));
+        let (pair, due) = (new_pair(now).await?, now.after(after.unwrap_or(PENDING)));
         self.change_keys(actor, "domain.dkim.rotate", name, move |keys| {
             let next = keys.with_new(pair.name.clone(), pair.keys.clone(), now, due);
             next.ok_or_else(|| Refusal::Invalid("a pair of keys is pending already".to_owned()).into())
@@ -48,7 +48,7 @@ impl Admin {
 
     /// Uses the pair that waits. The one before it stays published for a week.
     pub async fn activate_keys(self: &Arc<Self>, actor: Actor, name: Domain) -> Result<KeysView, OpError> {
-        let until = later(self.services.clock.now(), RETIRED);
+        let until = self.services.clock.now().after(RETIRED);
         self.change_keys(actor, "domain.dkim.activate", name, move |keys| {
             keys.with_pending_active(until).ok_or_else(|| not_found("a pending pair of keys"))
         })
@@ -57,7 +57,7 @@ impl Admin {
 
     /// Takes a pair out of use: what is in use stays published for a week, what is not is gone.
     pub async fn retire_keys(self: &Arc<Self>, actor: Actor, name: Domain, pair: String) -> Result<KeysView, OpError> {
-        let until = later(self.services.clock.now(), RETIRED);
+        let until = self.services.clock.now().after(RETIRED);
         self.change_keys(actor, "domain.dkim.retire", name, move |keys| {
             keys.with_retired(&pair, until).ok_or_else(|| not_found(format!("pair of keys {pair:?}")))
         })
@@ -174,11 +174,6 @@ fn keys_in(directory: &Directory, name: &Domain) -> Result<KeysView, OpError> {
     let id = domain_in(directory, name)?.id;
     let none = || KeysView { domain: name.to_string(), pairs: Vec::new() };
     Ok(directory.keys(id).map_or_else(none, |keys| KeysView::of(name, keys)))
-}
-
-fn later(now: Timestamp, time: Duration) -> Timestamp {
-    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.millis().saturating_add(millis))
 }
 
 /// How long a new pair waits at least: caches forget that it was not there.

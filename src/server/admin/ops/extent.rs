@@ -108,6 +108,7 @@ impl Ours {
         let is_known = |text: &str| is_sender || self.owner(text) == Some(self.id);
         row.record = reduced(&record, is_known);
         row.events.clear();
+        row.has_more_events = false;
         row.deliveries.retain(is_ours);
         row.total = row.deliveries.len() as u64;
         row
@@ -164,6 +165,7 @@ impl Person {
         let is_own = |text: &str| address(text).is_some_and(|a| self.addresses.contains(a.key().as_str()));
         row.record = reduced(&record, |text| is_sender || is_own(text));
         row.events.clear();
+        row.has_more_events = false;
         let delivery = |row: &DeliveryRow| {
             let is_hidden = row.via.and_then(|id| self.directory.group(id)).is_some_and(|group| group.hidden);
             let row = DeliveryRow { via: row.via.filter(|_| !is_hidden), ..*row };

@@ -1,6 +1,7 @@
 //! What has still to be delivered, and what an administrator does about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,11 +11,11 @@ use super::super::audit::Record;
 use super::super::error::OpError;
 use super::super::report::{DestinationView, QueueItemView};
 use super::super::view::{Page, rfc3339};
-use super::{Admin, account_name};
+use super::{Admin, account_name, unhurried};
 use crate::accept;
 use crate::accept::sent::{self, Attempted, Happened};
 use crate::directory::{Directory, Owner};
-use crate::mail::{Address, BlobId, EnhancedCode, Host, OrganisationId, QueueId, ReversePath};
+use crate::mail::{Address, BlobId, EnhancedCode, Host, OrganisationId, QueueId, ReversePath, Timestamp};
 use crate::store::{
     AuditEntry, DestinationCount, Fate, HeldBy, LastAttempt, QueueChange, QueueItem, QueueKind, QueueList, QueueSender,
     Settlement,
@@ -100,14 +101,25 @@ impl Admin {
         Ok(Page { items: counts.into_iter().map(destination).collect(), next })
     }
 
-    /// Does something with the selected items for other hosts, in commits of some hundreds; gives with how many.
-    pub async fn queue_act(&self, actor: Actor, selection: Selection, action: QueueAction) -> Result<u64, OpError> {
+    /// Does something with the selected items for other hosts, in commits of some hundreds that say so in the audit log;
+    /// gives with how many. Once begun it runs to its end.
+    pub async fn queue_act(
+        self: &Arc<Self>,
+        actor: Actor,
+        selection: Selection,
+        action: QueueAction,
+    ) -> Result<u64, OpError> {
+        let admin = self.clone();
+        unhurried(async move { admin.act_on_all(actor, selection, action).await }).await
+    }
+
+    async fn act_on_all(&self, actor: Actor, selection: Selection, action: QueueAction) -> Result<u64, OpError> {
         let store = &self.services.store;
-        let mut organisations = BTreeSet::new();
+        let hand = Hand { actor, action, on: described(&self.services.directory.current(), &selection) };
         let mut done = 0;
         if let Selection::Item(id) = selection {
             let item = store.queue_item(id).await?;
-            done = self.act(std::slice::from_ref(&item), action, &mut organisations).await?;
+            done = self.act(std::slice::from_ref(&item), &hand).await?;
         } else {
             let (list, message) = match &selection {
                 Selection::List(list) => (list.clone(), None),
@@ -136,37 +148,42 @@ impl Admin {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                done += self.act(&items, action, &mut organisations).await?;
+                done += self.act(&items, &hand).await?;
             }
         }
-        self.record(actor, &selection, action, done, organisations).await?;
+        tracing::info!(?actor, action = action.name(), on = hand.on, done, "queue changed");
         Ok(done)
     }
 
-    async fn act(
-        &self,
-        items: &[QueueItem],
-        action: QueueAction,
-        organisations: &mut BTreeSet<OrganisationId>,
-    ) -> Result<u64, OpError> {
+    async fn act(&self, items: &[QueueItem], hand: &Hand) -> Result<u64, OpError> {
         let directory = self.services.directory.current();
         let remote: Vec<&QueueItem> = items.iter().filter(|item| matches!(item.kind, QueueKind::Remote(_))).collect();
-        organisations.extend(remote.iter().filter_map(|item| organisation(&directory, item)));
-        let ids = || remote.iter().map(|item| item.id).collect();
-        let change = match action {
+        let change = match hand.action {
             QueueAction::Hold => QueueChange::Hold(HeldBy::Administrator),
             QueueAction::Release => QueueChange::Release(None),
             QueueAction::Retry => QueueChange::Retry,
-            QueueAction::Remove { report } => return self.remove(&directory, &remote, report).await,
+            QueueAction::Remove { report } => return self.remove(&directory, &remote, report, hand).await,
         };
-        let changed = self.services.store.queue_change(ids(), change).await?;
+        let (concerned, hand, now) = (concerned(&directory, &remote), hand.clone(), self.services.clock.now());
+        let ids = remote.iter().map(|item| item.id).collect();
+        let audit = (concerned, move |count| hand.record(now, count));
+        let changed = self.services.store.queue_change_audited(ids, change, audit).await?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
-    async fn remove(&self, directory: &Directory, items: &[&QueueItem], report: bool) -> Result<u64, OpError> {
+    /// Those of one form of a message go in one commit.
+    async fn remove(
+        &self,
+        directory: &Directory,
+        items: &[&QueueItem],
+        report: bool,
+        hand: &Hand,
+    ) -> Result<u64, OpError> {
         let desk = self.services.desk();
         let now = desk.clock.now();
-        for item in items {
+        let mut forms: BTreeMap<(BlobId, BlobId), Vec<&QueueItem>> = BTreeMap::new();
+        items.iter().for_each(|item| forms.entry((item.transaction, item.blob)).or_default().push(item));
+        for ((transaction, blob), items) in forms {
             let attempt = LastAttempt {
                 at: now,
                 status: EnhancedCode::new(5, 7, 0),
@@ -175,14 +192,22 @@ impl Admin {
                 host: None,
                 tls: None,
             };
-            let report = report && item.reverse_path != ReversePath::Null;
-            let attempted = [Attempted { item, what: Happened::Failed, attempt, report }];
+            let attempted = items.iter().map(|&item| Attempted {
+                item,
+                what: Happened::Failed,
+                attempt: attempt.clone(),
+                report: report && item.reverse_path != ReversePath::Null,
+            });
+            let attempted: Vec<Attempted<'_>> = attempted.collect();
+            let record = hand.record(now, items.len());
+            let entry = |organisation| AuditEntry { organisation, record: record.clone() };
             let settlement = Settlement {
-                transaction: item.transaction,
-                blob: item.blob,
-                items: vec![(item.id, Fate::Ends)],
+                transaction,
+                blob,
+                items: items.iter().map(|item| (item.id, Fate::Ends)).collect(),
                 tell: sent::reports(directory, &attempted),
                 event: sent::event(now, &attempted),
+                audit: concerned(directory, &items).into_iter().map(entry).collect(),
             };
             for row in desk.store.queue_settle(settlement).await? {
                 // What cannot be made now is made by the next round.
@@ -191,26 +216,32 @@ impl Admin {
         }
         Ok(u64::try_from(items.len()).unwrap_or(u64::MAX))
     }
+}
 
-    /// In the logs of the organisations whose accounts sent the items; if there are none, in all.
-    async fn record(
-        &self,
-        actor: Actor,
-        selection: &Selection,
-        action: QueueAction,
-        done: u64,
-        organisations: BTreeSet<OrganisationId>,
-    ) -> Result<(), OpError> {
-        tracing::info!(?actor, action = action.name(), ?selection, done, "queue changed");
-        let directory = self.services.directory.current();
-        let everybody: Vec<OrganisationId> = directory.organisations().map(|organisation| organisation.id).collect();
-        let concerned = if organisations.is_empty() { everybody } else { organisations.into_iter().collect() };
-        let reason = Some(format!("{}: {done} items", described(&directory, selection)));
-        let now = self.services.clock.now();
-        let record = Record { reason, ..Record::change(now, actor, action.name(), Vec::new()) }.encode();
-        let entry = |organisation| AuditEntry { organisation, record: record.clone() };
-        self.services.store.audit_append(concerned.into_iter().map(entry).collect()).await?;
-        Ok(())
+/// Who does what with which items.
+#[derive(Clone, Debug)]
+struct Hand {
+    actor: Actor,
+    action: QueueAction,
+    /// In words.
+    on: String,
+}
+
+impl Hand {
+    /// What the audit log keeps of one commit.
+    fn record(&self, now: Timestamp, count: usize) -> Vec<u8> {
+        let reason = Some(format!("{}: {count} items", self.on));
+        Record { reason, ..Record::change(now, self.actor, self.action.name(), Vec::new()) }.encode()
+    }
+}
+
+/// The organisations whose accounts sent the items; if there are none, all.
+fn concerned(directory: &Directory, items: &[&QueueItem]) -> Vec<OrganisationId> {
+    let concerned: BTreeSet<OrganisationId> = items.iter().filter_map(|item| organisation(directory, item)).collect();
+    if concerned.is_empty() {
+        directory.organisations().map(|organisation| organisation.id).collect()
+    } else {
+        concerned.into_iter().collect()
     }
 }
 

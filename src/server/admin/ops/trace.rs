@@ -183,6 +183,7 @@ fn view(
         at: rfc3339(row.id.timestamp()),
         record: json(&row.record),
         events: row.events.iter().map(json).collect(),
+        truncated: row.has_more_events,
         deliveries: row.deliveries.iter().map(|d| delivery(directory, d, folder(d.account, d.row.mailbox))).collect(),
         delivery_count: row.total,
     }

@@ -218,7 +218,7 @@ async fn destinations(
     Ok(Json(admin.queue_destinations(query.after, page_size(query.limit)).await?))
 }
 
-async fn act(admin: &Admin, actor: Actor, select: &Select, action: QueueAction) -> Answer<Json<QueueDone>> {
+async fn act(admin: &Arc<Admin>, actor: Actor, select: &Select, action: QueueAction) -> Answer<Json<QueueDone>> {
     let selection = select.selection(&admin.current())?;
     Ok(Json(QueueDone { items: admin.queue_act(actor, selection, action).await? }))
 }

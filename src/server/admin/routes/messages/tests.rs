@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::tests::{ask, served};
-use crate::accept::{HeldPart, HeldReason, Origin, StoredSender};
+use crate::accept::{HeldPart, HeldReason, Origin, StoredSender, StoredWishes};
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, BlobId, Flags, GroupId, MailboxId, OrganisationId, ReversePath, Timestamp};
 use crate::policy::sender::Sender;
@@ -68,6 +68,8 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         recipients: vec!["g-mod@corp.test".to_owned(), "bob@elsewhere.test".to_owned()],
         named: None,
         silent: Vec::new(),
+        wishes: StoredWishes::default(),
+        asked: Vec::new(),
         is_answerable: false,
     };
     let organisation = OrganisationId::new(1).unwrap();
