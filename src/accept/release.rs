@@ -258,7 +258,7 @@ fn waits(directory: &Directory, part: &HeldPart, addressed: &Addressed) -> bool 
     let is_named = |address: &Address| part.named.iter().flatten().any(|named| named.key() == address.key());
     let deliveries = match &part.reason {
         Reason::Group { addressed: group, .. } => return *addressed == Addressed::Group(*group),
-        Reason::Rule { part, .. } => part,
+        Reason::Rule { part, .. } | Reason::Hook { part, .. } => part,
         Reason::Copy { .. } => return false,
     };
     match addressed {

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use crate::delivery::remote::schedule::later;
 use crate::mail::{BlobId, EventId, Timestamp};
 use crate::store::OutboxRow;
 
@@ -137,7 +136,7 @@ impl Schedule {
             Outcome::Failed { is_down, after } => {
                 let pause = pause(waiting.attempts, LONGEST_PAUSE, drawn);
                 waiting.attempts = waiting.attempts.saturating_add(1);
-                waiting.due = later(now, pause.max(after.unwrap_or_default().min(LONGEST_PAUSE)));
+                waiting.due = now.after(pause.max(after.unwrap_or_default().min(LONGEST_PAUSE)));
                 if is_down {
                     self.has_failed(now, drawn);
                 } else {
@@ -145,9 +144,9 @@ impl Schedule {
                 }
             }
             Outcome::NotTried => {
-                waiting.due = later(now, FIRST_PAUSE);
+                waiting.due = now.after(FIRST_PAUSE);
                 if let Receiver::Tried { times } = self.receiver {
-                    self.receiver = Receiver::Down { until: later(now, FIRST_PAUSE), times };
+                    self.receiver = Receiver::Down { until: now.after(FIRST_PAUSE), times };
                 }
             }
         }
@@ -231,9 +230,9 @@ impl Schedule {
             Receiver::Up { failures } if failures.saturating_add(1) < FAILURES => {
                 Receiver::Up { failures: failures.saturating_add(1) }
             }
-            Receiver::Up { .. } => Receiver::Down { until: later(now, pause(0, LONGEST_REST, drawn)), times: 1 },
+            Receiver::Up { .. } => Receiver::Down { until: now.after(pause(0, LONGEST_REST, drawn)), times: 1 },
             Receiver::Tried { times } => {
-                Receiver::Down { until: later(now, pause(times, LONGEST_REST, drawn)), times: times.saturating_add(1) }
+                Receiver::Down { until: now.after(pause(times, LONGEST_REST, drawn)), times: times.saturating_add(1) }
             }
             // What was begun before.
             down @ Receiver::Down { .. } => down,

@@ -71,6 +71,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         wishes: StoredWishes::default(),
         asked: Vec::new(),
         is_answerable: false,
+        is_junk: false,
     };
     let organisation = OrganisationId::new(1).unwrap();
     NewHold { form: 0, organisation, kind, expires: None, data: part.encode(), limit: None }
