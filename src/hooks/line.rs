@@ -174,6 +174,9 @@ impl Line {
             }
             let ruling = self.note(at, stage, answer, took);
             if ruling.verdict != Verdict::Continue {
+                if stage == Stage::Rcpt {
+                    self.forget_last_recipient(facts);
+                }
                 return ruling;
             }
         }
@@ -181,6 +184,14 @@ impl Line {
             self.of_session = self.notes.len();
         }
         Ruling::default()
+    }
+
+    /// The recipient that was asked about is none: the next stands in its place.
+    fn forget_last_recipient(&mut self, facts: &Facts) {
+        let others = facts.envelope.as_ref().map_or(0, |envelope| envelope.recipients.len().saturating_sub(1));
+        for spoken in self.places.iter_mut().filter_map(|place| place.milter.as_mut()) {
+            spoken.recipients = spoken.recipients.min(others);
+        }
     }
 
     /// Asks at the end of data; `server` are the fields that this server puts in front. What each changes, the next one

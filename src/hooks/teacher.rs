@@ -20,7 +20,6 @@ pub struct Lesson {
 }
 
 /// Takes lessons, and gives them when there is time. They are kept in memory alone: one that is lost is one of many.
-#[derive(Debug)]
 pub struct Teacher {
     pupils: Vec<Arc<Hook>>,
     give: mpsc::Sender<Lesson>,
@@ -90,6 +89,12 @@ async fn content(store: &Store, blob: BlobId, limit: u64) -> Result<Vec<u8>, sto
             Ok(out)
         })
         .await
+}
+
+impl std::fmt::Debug for Teacher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Teacher").field("pupils", &self.pupils).finish_non_exhaustive()
+    }
 }
 
 /// Lessons that may wait.

@@ -304,10 +304,10 @@ pub fn smtp_content(octets: &[u8]) {
         by_octet.push(&[*octet]);
     }
     assert_eq!(at_once.finish().is_some(), by_octet.finish().is_some());
-    assert_eq!(at_once.finish().is_some(), has_bare_line_end(octets, true));
+    assert_eq!(at_once.finish().is_some(), has_bare_line_end(octets, true) || octets.contains(&0));
 
     // Dot-stuffing inverts.
-    if !has_bare_line_end(octets, true) && (octets.is_empty() || octets.ends_with(b"\r\n")) {
+    if !has_bare_line_end(octets, true) && !octets.contains(&0) && (octets.is_empty() || octets.ends_with(b"\r\n")) {
         let mut stuffed = Vec::new();
         for line in octets.split_inclusive(|b| *b == b'\n') {
             if line.first() == Some(&b'.') {

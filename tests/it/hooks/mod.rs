@@ -1,8 +1,14 @@
 //! Programs that take part in decisions: over HTTP, as milters, rspamd and clamd.
 
 mod engines;
+#[path = "../../milter/filter.rs"]
+#[allow(dead_code, reason = "shared with tests/milter.rs, which needs more of it")]
+mod filter;
 mod http;
+mod milters;
 mod program;
+
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -19,6 +25,9 @@ fn server_with(hooks: &str) -> Server {
     }
     server
 }
+
+/// How long the filter of the tests is waited for.
+const LONG: Duration = Duration::from_secs(30);
 
 const PAM: &str = "pam@partner.test";
 const ALICE: &str = "alice@example.test";

@@ -1,0 +1,148 @@
+//! Several milters in one session: in order, each with what those before it have changed.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::filter::{Act, Filter, Script, packet};
+use super::program::Program;
+use super::{ALICE, BOB, PAM, message, messages, send, server_with, traces};
+use crate::smtp::Smtp;
+use posthouse::hooks::milter::Address;
+
+/// The hook for a filter.
+fn milter(name: &str, filter: &Filter, more: &str) -> String {
+    let address = match &filter.address {
+        Address::Tcp(host, port) => format!("{host}:{port}"),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    };
+    format!("[[hook]]\nname = \"{name}\"\nkind = \"milter\"\naddress = \"{address}\"\n{more}\n")
+}
+
+/// At the end of the message: these modifications, then it goes on.
+fn modifies(packets: &[(u8, &[u8])]) -> Script {
+    let mut octets: Vec<u8> = packets.iter().flat_map(|(code, payload)| packet(*code, payload)).collect();
+    octets.extend(packet(b'c', b""));
+    Script::new().on(b'E', &[Act::Say(octets)])
+}
+
+#[test]
+fn each_sees_what_those_before_it_have_changed() {
+    let index = 1_u32.to_be_bytes();
+    let change = [&index[..], b"Subject\0changed\0"].concat();
+    let first = Filter::tcp(modifies(&[(b'h', b"X-First\0one\0"), (b'm', &change), (b'b', b"another body\r\n")]));
+    let second = Filter::unix(modifies(&[(b'i', &[&0_u32.to_be_bytes()[..], b"X-Second\0two\0"].concat())]));
+    let server = server_with(&(milter("first", &first, "") + &milter("second", &second, "")));
+    assert!(send(&server, "original").starts_with("250"));
+    let got = messages(&server, "alice", "INBOX", "another body");
+    assert_eq!(got.len(), 1);
+    let end = format!("X-Second: two\r\nX-First: one\r\nFrom: {PAM}\r\nTo: {ALICE}\r\nSubject: changed\r\n\r\nanother body\r\n");
+    assert!(got[0].ends_with(&end), "{}", got[0]);
+
+    let told = second.told();
+    let heard = |text: &str| told.iter().any(|told| told.contains(text));
+    assert!(heard("X-First|one") && heard("Subject|changed") && heard("another body") && !heard("original"), "{told:?}");
+    let record = traces(&server).remove(0)["record"].clone();
+    let notes = record["hooks"].as_array().expect("notes").clone();
+    let changes: Vec<&Value> = notes.iter().filter(|n| n["stage"] == "data").map(|n| &n["changes"]).collect();
+    assert_eq!(
+        changes,
+        [
+            &json!(["field X-First added: one", "field Subject 1 changed: changed", "body replaced: 14 octets"]),
+            &json!(["field X-Second added: two"])
+        ]
+    );
+    assert!(server.try_cli(&["check"], "").status.success());
+}
+
+#[test]
+fn the_envelope_is_changed_and_the_message_held() {
+    let filter = Filter::tcp(modifies(&[
+        (b'e', b"<eve@partner.test>\0"),
+        (b'+', b"<bob@example.test>\0"),
+        (b'-', b"<alice@example.test>\0"),
+    ]));
+    let server = server_with(&milter("envelope", &filter, ""));
+    assert!(send(&server, "moved").starts_with("250"));
+    assert_eq!(messages(&server, "alice", "INBOX", "body of moved").len(), 0);
+    let got = messages(&server, "bob", "INBOX", "body of moved");
+    assert!(got[0].starts_with("Return-Path: <eve@partner.test>\r\n"), "{got:?}");
+    drop(server);
+
+    let (quarantine, program) = (Filter::unix(modifies(&[(b'q', b"smells\0")])), Program::start());
+    program.says(json!({ "verdict": "redirect", "redirect": [BOB] }));
+    let http = format!(
+        "[[hook]]\nname = \"http\"\nkind = \"http\"\nurl = \"http://{}/\"\nsecret_file = \"{}\"\n",
+        program.address,
+        program.secret_file().display()
+    );
+    let server = server_with(&(milter("held", &quarantine, "") + &http));
+    assert!(send(&server, "held").starts_with("250"));
+    assert_eq!(messages(&server, "bob", "INBOX", "body of held").len(), 0);
+    let holds: Value = serde_json::from_str(&server.cli(&["hold", "list", "--json"], "")).expect("JSON");
+    assert_eq!((&holds[0]["hook"], &holds[0]["why"]), (&json!("held"), &json!("smells")));
+    server.cli(&["hold", "accept", holds[0]["id"].as_str().expect("an id")], "");
+    assert_eq!(messages(&server, "bob", "INBOX", "body of held").len(), 1, "to whom it was redirected");
+    assert_eq!(messages(&server, "alice", "INBOX", "body of held").len(), 0);
+}
+
+#[test]
+fn refusals_come_at_the_stage_and_in_the_words_of_the_milter() {
+    for (code, reply, at) in [(b'C', "554", "connect"), (b'H', "550", "ehlo"), (b'M', "550", "mail"), (b'R', "550", "rcpt")] {
+        let filter = Filter::tcp(Script::new().say(code, b'r', b""));
+        let server = server_with(&milter("no", &filter, ""));
+        let mut wire = crate::wire::Wire::connect(server.address("smtp"));
+        let mut said = String::from_utf8(wire.try_line().expect("a line")).expect("text");
+        for command in ["HELO x.test", "MAIL FROM:<pam@partner.test>", "RCPT TO:<alice@example.test>"] {
+            if !said.starts_with('2') {
+                break;
+            }
+            wire.send(format!("{command}\r\n").as_bytes());
+            said = String::from_utf8(wire.try_line().expect("a line")).expect("text");
+        }
+        assert!(said.starts_with(reply), "{at}: {said}");
+    }
+    let filter = Filter::tcp(Script::new().say(b'E', b'y', b"451 4.7.9 come\r\n250 again %s\0"));
+    let server = server_with(&milter("words", &filter, ""));
+    let said = send(&server, "later");
+    assert!(said.starts_with("451 4.7.9 come") && !said.contains('\n'), "{said}");
+}
+
+#[test]
+fn a_refused_recipient_and_a_reset_leave_the_milter_in_step() {
+    let refuses_first = [Act::Say(packet(b'r', b"")), Act::Say(packet(b'c', b""))];
+    let filter = Filter::tcp(Script::new().on(b'R', &refuses_first));
+    let server = server_with(&milter("step", &filter, ""));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    smtp.command("MAIL FROM:<pam@partner.test>", 250);
+    smtp.command("RCPT TO:<alice@example.test>", 550);
+    smtp.command("RCPT TO:<bob@example.test>", 250);
+    smtp.command("RSET", 250);
+    assert_eq!(smtp.send(PAM, &[ALICE, BOB], &message("in-step")).code, 250);
+    smtp.command("QUIT", 221);
+    let codes: String = filter.codes().chars().filter(|code| !matches!(code, 'L' | 'N' | 'B')).collect();
+    assert_eq!(codes, "OCHMRRAMRRTEQ", "{:?}", filter.told());
+    assert_eq!(messages(&server, "alice", "INBOX", "in-step").len(), 1);
+}
+
+#[test]
+fn a_milter_that_fails_defers_the_message_and_is_opened_anew() {
+    let filter = Filter::tcp(Script::new().on(b'M', &[Act::Close]));
+    let server = server_with(&milter("broken", &filter, "timeout = \"1 s\""));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    for _ in 0..2 {
+        assert_eq!(smtp.command("MAIL FROM:<pam@partner.test>", 451).text(), "4.3.0 Policy temporarily unavailable");
+    }
+    assert!(filter.connections() >= 2, "another connection for another transaction");
+    let silent = Filter::tcp(Script::new().on(b'E', &[Act::Silence]));
+    let server = server_with(&milter("silent", &silent, "timeout = \"300 ms\"\non_failure = \"accept\""));
+    assert!(send(&server, "marked").starts_with("250"));
+    assert!(messages(&server, "alice", "INBOX", "marked")[0].contains("X-Posthouse-Unchecked: silent\r\n"));
+    // Only the connection is refused to nobody: a milter that is down at connect delays mail alone.
+    let nobody = "[[hook]]\nname = \"nobody\"\nkind = \"milter\"\naddress = \"127.0.0.1:1\"\n";
+    let server = server_with(nobody);
+    let mut smtp = Smtp::open(server.address("smtp"));
+    smtp.command("MAIL FROM:<pam@partner.test>", 451);
+    std::thread::sleep(Duration::from_millis(10));
+    smtp.command("NOOP", 250);
+}
