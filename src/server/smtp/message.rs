@@ -150,7 +150,8 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         return question::answered(session, transaction, answer, incoming).await;
     }
     if let Some(bounce) = &transaction.bounce_for {
-        let prefix = trace_of(session, transaction, &incoming, (addition, None), services.clock.now());
+        let path = &transaction.sender.reverse_path;
+        let prefix = trace_of(session, transaction, path, &incoming, (addition, None), services.clock.now());
         return bounce::take(session, transaction, bounce, incoming, prefix).await;
     }
     if is_stopped(session, transaction) {
@@ -184,7 +185,8 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     let from = if is_changed { header_from(incoming.header()) } else { from };
     asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope);
     let is_discarded = is_discarded || standing.kept.is_empty();
-    let mut prefix = trace_of(session, transaction, &incoming, (addition, results.as_deref()), now);
+    let mut prefix =
+        trace_of(session, transaction, &sender.reverse_path, &incoming, (addition, results.as_deref()), now);
     prefix.extend_from_slice(&handling.added);
     let header = incoming.header().to_vec();
     let mut reserved = transaction.reserved.take();
@@ -429,6 +431,7 @@ fn results(
 fn trace_of(
     session: &Session,
     transaction: &Transaction,
+    reverse_path: &ReversePath,
     incoming: &Incoming,
     (addition, results): (Addition, Option<&str>),
     now: Timestamp,
@@ -449,7 +452,7 @@ fn trace_of(
         _ => None,
     };
     trace::prefix(&Trace {
-        reverse_path: &transaction.sender.reverse_path,
+        reverse_path,
         origin,
         hostname: session.services.hostname.as_str(),
         transport: Transport {

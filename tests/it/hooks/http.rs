@@ -244,3 +244,39 @@ fn a_hook_can_be_asked_beforehand() {
     assert!(String::from_utf8_lossy(&none.stderr).contains("hook nothing"));
     assert_eq!(messages(&server, "alice", "INBOX", "text").len(), 0);
 }
+
+/// A hook that takes its time holds up those alone who ask it: hundreds of others wait for it, and a session that is not
+/// asked about goes on as if nothing were.
+#[test]
+fn a_slow_program_holds_up_those_alone_who_ask_it() {
+    const WAITING: usize = 300;
+    let (server, program) = hooked("listeners = [\"smtp\"]\nat_once = 50\ntimeout = \"60 s\"");
+    program.does(Does::Waits(Duration::from_millis(100), json!({ "verdict": "accept" })));
+    let mut sessions: Vec<Smtp> = (0..WAITING)
+        .map(|_| {
+            let mut smtp = Smtp::open(server.address("smtp"));
+            smtp.command("MAIL FROM:<pam@partner.test>", 250);
+            smtp.command("RCPT TO:<alice@example.test>", 250);
+            smtp.command("DATA", 354);
+            smtp
+        })
+        .collect();
+    let mut alice = Smtp::open(server.address("submission"));
+    alice.command(&auth_plain(ALICE, PASSWORD), 235);
+    let mail = b"From: alice@example.test\r\nSubject: mine\r\n\r\ntext\r\n";
+    assert_eq!(alice.send(ALICE, &[BOB], mail).code, 250, "warmed up");
+    let whole = crate::smtp::dot_stuffed(&message("slow"));
+    let start = Instant::now();
+    sessions.iter_mut().for_each(|smtp| smtp.wire.send(&whole));
+    let mine = Instant::now();
+    assert_eq!(alice.send(ALICE, &[BOB], mail).code, 250);
+    let mine = mine.elapsed();
+    for smtp in &mut sessions {
+        smtp.expect(250);
+    }
+    // 300 questions, 50 at once, 100 ms each: six rounds.
+    let all = start.elapsed();
+    assert!(all >= Duration::from_millis(600), "{all:?}: more than 50 at once");
+    assert!(mine < all / 2, "{mine:?} of {all:?}: she waited for the others");
+    server.assert_no_panic();
+}
