@@ -97,6 +97,10 @@ pub async fn assemble_expansion(
     Ok(assembler.parts)
 }
 
+type Deliveries = Vec<StoredDelivery>;
+/// Each with the group that was addressed.
+type Groups = Vec<(GroupId, GroupId)>;
+
 /// The parts of a letter that a hook wants held, whole: one for each organisation whose receivers it is for. What is
 /// for nobody here is the sender's organisation's, or that of the domain it has to do with.
 async fn quarantined(
@@ -109,7 +113,7 @@ async fn quarantined(
     let senders = || directory.account_organisation(letter.sender.account()?);
     let domains = || directory.organisation_of(&super::judge::domain_of(letter)?);
     let other = senders().or_else(domains).or_else(|| Some(directory.organisations().next()?.id));
-    let mut of: BTreeMap<OrganisationId, (Vec<StoredDelivery>, Vec<(GroupId, GroupId)>)> = BTreeMap::new();
+    let mut of: BTreeMap<OrganisationId, (Deliveries, Groups)> = BTreeMap::new();
     for delivery in &expansion.deliveries {
         let organisation = match delivery.to {
             Receiver::Account(id) => directory.account_organisation(id),

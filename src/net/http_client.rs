@@ -43,8 +43,11 @@ pub struct HttpClient {
     may_be_near: bool,
     /// Connections that are kept for each host.
     keeps: usize,
-    kept: Arc<Mutex<HashMap<Target, Vec<(Link, Instant)>>>>,
+    kept: Arc<Mutex<Kept>>,
 }
+
+/// Idle connections to each host, and since when.
+type Kept = HashMap<Target, Vec<(Link, Instant)>>;
 
 /// Who knows the addresses of hosts.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ pub enum Names {
     /// The system: `/etc/hosts`, and what else it is set up to ask.
     System,
     /// The DNS alone.
-    Dns(Dns),
+    Dns(Box<Dns>),
 }
 
 /// What is asked.

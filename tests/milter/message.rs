@@ -107,11 +107,14 @@ async fn what_was_not_agreed_on_is_no_change() {
     }
 }
 
+/// A name, and packets with their codes.
+type Case<'a> = (&'a str, &'a [(u8, &'a [u8])]);
+
 #[tokio::test]
 async fn no_change_becomes_more_than_it_says() {
     let many = [(b'h', &b"X\x001\0"[..]); 1_001];
     let long = [b"X\0", &[b'a'; 996][..], b"\0"].concat();
-    let cases: &[(&str, &[(u8, &[u8])])] = &[
+    let cases: &[Case<'_>] = &[
         ("a field in a value", &[(b'h', b"X\x001\r\nBcc: eve@evil.test\0")]),
         ("a body in a value", &[(b'i', b"\0\0\0\0X\x001\r\n\r\nbody\0")]),
         ("a field in a name", &[(b'h', b"X: 1\r\nBcc\0eve@evil.test\0")]),

@@ -237,7 +237,7 @@ impl Worker {
     /// Writes down how it went, for those who ask; not more often than is of use.
     async fn keep_past(&mut self) {
         // Not at each event while many wait; when none does, what is kept is how it ended.
-        if self.schedule.len() > 0 && self.past_written.is_some_and(|at| at.elapsed() < PAST_EVERY) {
+        if !self.schedule.is_empty() && self.past_written.is_some_and(|at| at.elapsed() < PAST_EVERY) {
             return;
         }
         self.past_written = Some(Instant::now());

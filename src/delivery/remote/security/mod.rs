@@ -186,7 +186,7 @@ impl Security {
     pub fn with(setup: Setup) -> Result<Self, rustls::Error> {
         let Setup { dns, store, clock, roots, https_port, may_be_near, fetch_time, smtp_port, reporting } = setup;
         let mut security = Self::new()?;
-        let https = HttpClient::new(Names::Dns(dns.clone()), roots.clone(), 0)?.with_https_port(https_port);
+        let https = HttpClient::new(Names::Dns(Box::new(dns.clone())), roots.clone(), 0)?.with_https_port(https_port);
         let https = if may_be_near { https } else { https.far_away() };
         let policies = Policies::new(dns.clone(), https.clone(), fetch_time, store.clone(), clock.clone());
         let (counts, reports) = (Counts::default(), reports::Reports::default());

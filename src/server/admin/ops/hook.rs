@@ -33,7 +33,7 @@ pub struct HookTest {
 impl Admin {
     /// All hooks, in the order in which they are asked.
     pub fn hooks(&self) -> Vec<HookView> {
-        self.services.hooks.all.iter().map(|hook| view(hook)).collect()
+        self.services.hooks.all.iter().map(view).collect()
     }
 
     /// Asks a hook, at each of its stages, about a message that is then thrown away.
