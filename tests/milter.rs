@@ -67,7 +67,7 @@ fn impatient(address: Address) -> MilterSession {
 /// A client that has said EHLO.
 fn facts() -> Facts {
     Facts {
-        time: posthouse::mail::Timestamp::from_millis(0),
+        time: Fixed.now(),
         hostname: "mail.corp.test".to_owned(),
         listener: "relay",
         peer: Peer { client: "192.0.2.10:4321".parse().unwrap(), local: "192.0.2.25:25".parse().unwrap() },

@@ -118,16 +118,17 @@ fn changed<'a>(answer: &'a Answer, field: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// With what was added before it.
+/// With what was added before it, as it is written.
 fn with_additions(answer: &Answer, message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = String::new();
     for change in answer.changes.iter().rev() {
         if let Change::AddField { name, value } = change {
-            let space: &[u8] = if value.starts_with(b" ") { b"" } else { b" " };
-            out.extend([name.as_bytes(), b":", space, value, b"\r\n"].concat());
+            let value = String::from_utf8(value.clone()).expect("text");
+            let space = if value.starts_with(' ') { "" } else { " " };
+            out.push_str(&format!("{name}:{space}{}\r\n", value.replace('\n', "\r\n")));
         }
     }
-    [out, message.to_vec()].concat()
+    [out.as_bytes(), message].concat()
 }
 
 fn opendkim(mode: &str) -> Daemon {

@@ -50,7 +50,7 @@ async fn every_change() {
     };
     let changes = vec![
         field("X-Added", b"yes"),
-        field("X-Inserted", b" a;\r\n\tb"),
+        field("X-Inserted", b" a;\n\tb"),
         change("Received", 2, Some(b"changed")),
         change("Subject", 1, None),
         Change::ReversePath(ReversePath::Address(mailbox("bounces@ext.test"))),

@@ -1,10 +1,10 @@
 //! What a filter wants changed, bounded, and such that each change is what it says and nothing else.
 
 use super::agreement::{Agreement, out_of_place};
+use crate::hooks::fields::is_field;
 use crate::hooks::{Change, Failure, Said, Verdict};
 use crate::mail::{Address, ReversePath};
-use crate::proto::message::compose::is_field_name;
-use crate::proto::milter::{Actions, Reply, SmtpReply, field_value};
+use crate::proto::milter::{Actions, Reply, SmtpReply};
 
 /// The changes of one message so far.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ impl Changes {
         let change = match reply {
             Reply::ReplaceBody(octets) => return self.push_body(&octets),
             Reply::AddField { name, value } | Reply::InsertField { name, value, .. } => {
-                let (name, value) = field(&name, &value)?;
+                let (name, value) = field(&name, value)?;
                 Change::AddField { name, value }
             }
             Reply::ChangeField { index, name, value } => {
-                let (name, value) = field(&name, &value)?;
+                let (name, value) = field(&name, value)?;
                 let value = Some(value).filter(|value| !value.is_empty());
                 Change::ChangeField { name, index: index.max(1), value }
             }
@@ -118,10 +118,11 @@ fn needed(reply: &Reply) -> Option<Actions> {
     })
 }
 
-fn field(name: &[u8], value: &[u8]) -> Result<(String, Vec<u8>), Failure> {
-    let shown = || Failure::Protocol(format!("not a header field: {}", one_line(name)));
-    let name = std::str::from_utf8(name).ok().filter(|name| is_field_name(name)).ok_or_else(shown)?;
-    Ok((name.to_owned(), field_value(name, value).ok_or_else(shown)?))
+fn field(name: &[u8], value: Vec<u8>) -> Result<(String, Vec<u8>), Failure> {
+    match std::str::from_utf8(name) {
+        Ok(text) if is_field(text, &value) => Ok((text.to_owned(), value)),
+        _ => Err(Failure::Protocol(format!("not a header field: {}", one_line(name)))),
+    }
 }
 
 fn address(path: &[u8]) -> Result<Address, Failure> {

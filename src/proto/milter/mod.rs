@@ -6,14 +6,12 @@
 //! no use: where the next packet would begin is not known.
 
 mod command;
-mod field;
 mod options;
 mod packet;
 mod reply;
 mod text;
 
 pub use command::{Client, Command};
-pub use field::field_value;
 pub use options::{Actions, MacroStage, Options, Steps, VERSION};
 pub use packet::{MAX_PACKET, Packet, PacketError, PacketReader};
 pub use reply::{Reply, SmtpReply};
