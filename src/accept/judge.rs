@@ -172,17 +172,20 @@ pub async fn judge(
     }
     let facts = Facts {
         delivered_to: assemble::delivered_to(letter.header),
-        junk: if letter.hooked.is_junk {
-            Junk::All
-        } else {
-            with_disowned(outcome.junk(), letter, &expansion.deliveries)
-        },
+        authors: letter.from.addresses.clone(),
+        junk: with_disowned(by_hooks(letter), letter, &expansion.deliveries),
+        junk_by_rule: outcome.junk.clone(),
         ended: outcome.ended(),
         by_rules: None,
     };
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
     Ok(judgement)
+}
+
+/// Whether a hook takes a letter for junk.
+fn by_hooks(letter: &Letter<'_>) -> Junk {
+    if letter.hooked.is_junk { Junk::All } else { Junk::Nobody }
 }
 
 /// With the accounts for which a message is junk because its author's domain disowns it (DMARC).

@@ -7,6 +7,7 @@ pub mod auto_reply;
 pub mod dmarc;
 pub mod gateway;
 pub mod group;
+pub mod lists;
 pub mod login;
 pub mod message;
 pub mod ownership;

@@ -30,6 +30,8 @@ pub enum Reason {
     ReceiveScope,
     /// `need.utf8`: an address beyond ASCII without SMTPUTF8.
     Smtputf8Required,
+    /// `sender.listed`: the recipient's domain does not want to hear the sender.
+    SenderBlocked,
     /// `relay.denied`: a foreign recipient, from somebody who may not send there.
     RelayingDenied,
     /// `user.unknown`: hosted domain, but no such address.

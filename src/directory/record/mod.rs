@@ -5,10 +5,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use account::{
-    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, BlockAction, Blocked,
-    Credentials, Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
+    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Credentials,
+     Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
 };
 pub use group::{DepartmentScope, Edge, Group, Listing, Members, Mode, Moderated, Moderation, Nested};
+pub use lists::{BlockAction, Blocked, DomainBlockAction, DomainBlocked};
 pub use organisation::{Department, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
 pub use principal::{AddressPattern, SenderEntry, Target, is_subdomain};
 pub use rule::{
@@ -19,6 +20,7 @@ pub use signing::{DkimKey, DomainKeys, KeyPair, KeyState, PAIRS_PER_DOMAIN, Priv
 
 mod account;
 mod group;
+mod lists;
 mod organisation;
 mod principal;
 mod rule;

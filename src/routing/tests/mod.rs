@@ -267,6 +267,7 @@ fn key(verdict: &Verdict) -> &'static str {
         (Reason::SendBlocked, false) => "send.blocked",
         (Reason::SendScope, false) => "send.scope",
         (Reason::ReceiveScope, false) => "recv.scope",
+        (Reason::SenderBlocked, false) => "sender.listed",
         (Reason::Smtputf8Required, false) => "need.utf8",
         (Reason::RelayingDenied, false) => "relay.denied",
         (Reason::UserUnknown, false) => "user.unknown",

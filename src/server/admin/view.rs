@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::spec::{AccountSpec, DomainSpec};
+use super::spec::{AccountSpec, DomainBlockedSpec, DomainSpec};
 use crate::directory::{
     Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated, Suspension, SuspensionCause,
 };
@@ -43,6 +43,12 @@ pub struct DomainDetail {
     pub accounts: usize,
     /// Aliases in it.
     pub aliases: usize,
+    /// Senders whom its accounts do not hear; left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<DomainBlockedSpec>,
+    /// Senders whose mail is no junk for its accounts; left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// What the DNS had of its records when it was asked last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsSummary>,

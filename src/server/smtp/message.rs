@@ -12,6 +12,7 @@ use crate::hooks::Handling;
 use crate::mail::{ReversePath, Timestamp};
 use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
+use crate::policy::lists::Correspondent;
 use crate::policy::ownership::{self, Addition};
 use crate::policy::recipient::{Destination, Standing};
 use crate::policy::sender::{Sender, Verification};
@@ -166,6 +167,10 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     };
     if disowned(&transaction.directory, &standing.kept, &auth) == Treatment::Refused {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Dmarc));
+    }
+    let claimed = Correspondent { sender: &sender, authors: &from.addresses };
+    if routing::all_refuse(&transaction.directory, claimed, standing.kept.iter().map(|to| &to.addressed)) {
+        return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SenderBlocked));
     }
     let server = results.as_deref().unwrap_or_default().as_bytes();
     let (handling, is_discarded) = match asking::message(session, transaction, &incoming, &auth, server).await {

@@ -99,9 +99,9 @@ mod tests {
         assert_eq!(by(Relation::Reader), Vec::<String>::new());
         assert_eq!(by(Relation::Approver), ["POST /holds/{id}/accept", "POST /holds/{id}/refuse"]);
         let owner = by(Relation::Owner);
-        let own = ["password", "forward", "forward/ask", "vacation", "blocked"];
+        let own = ["password", "forward", "forward/ask", "vacation", "blocked", "allowed"];
         assert!(owner.iter().all(|route| own.iter().any(|part| route.ends_with(&format!("/{{address}}/{part}")))));
-        assert_eq!(owner.len(), 7, "{owner:?}");
+        assert_eq!(owner.len(), 8, "{owner:?}");
         let manager = by(Relation::Manager);
         assert!(manager.iter().all(|route| route.contains(" /groups/{address}")), "{manager:?}");
         assert!(!manager.contains(&"DELETE /groups/{address}".to_owned()));
