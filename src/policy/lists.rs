@@ -225,3 +225,169 @@ fn proven(sender: &Sender) -> Vec<Identity> {
         ) => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{AccountSettings, BlockAction, Blocked, Change, DomainBlocked, change, fixture};
+    use crate::policy::sender::Evidence;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn pattern(text: &str) -> AddressPattern {
+        match text.strip_prefix("*@") {
+            Some(domain) => AddressPattern::Domain(Domain::parse(domain).unwrap()),
+            None => AddressPattern::Address(address(text)),
+        }
+    }
+
+    /// The entries of a list: `allow *@partner.test`, `drop pam@partner.test`.
+    fn entries<'a>(list: &'a [&str], word: &'a str) -> impl Iterator<Item = AddressPattern> + 'a {
+        list.iter().filter_map(move |entry| Some(pattern(entry.strip_prefix(word)?.trim())))
+    }
+
+    /// corp.test with alice and bob; both have these lists, and the domain those.
+    fn lists(own: &[&str], domains: &[&str]) -> Directory {
+        let mut blocked = Vec::new();
+        for (word, action) in [("junk", BlockAction::Junk), ("drop", BlockAction::Drop)] {
+            blocked.extend(entries(own, word).map(|sender| Blocked { sender, action }));
+        }
+        let allowed: Vec<_> = entries(own, "allow").collect();
+        let settings = AccountSettings { blocked, allowed, ..AccountSettings::default() };
+        let mut domain = fixture::domain(1, "corp.test");
+        for action in [DomainBlockAction::Refuse, DomainBlockAction::Junk, DomainBlockAction::Drop] {
+            domain.blocked.extend(entries(domains, action.name()).map(|sender| DomainBlocked { sender, action }));
+        }
+        domain.allowed = entries(domains, "allow").collect();
+        let account = |id, name| Change::PutAccount(fixture::account(id, name).with_settings(settings.clone()));
+        let changes = [Change::PutDomain(domain), account(1, "alice@corp.test"), account(2, "bob@corp.test")];
+        let corp = fixture::corp(&["alice@corp.test", "bob@corp.test", "postmaster@corp.test"], &[], None);
+        change::apply_all(&corp, &changes).unwrap().0
+    }
+
+    fn account(directory: &Directory, name: &str) -> AccountId {
+        directory.account_at(&address(name)).unwrap().id
+    }
+
+    /// `pam`, somebody elsewhere, as what the word says: a claim, SPF passed, verified, forged; or bob, logged in.
+    fn sender(directory: &Directory, text: &str) -> Sender {
+        let path = |text| ReversePath::Address(address(text));
+        let unauthenticated = |spf| Sender::unauthenticated(directory, None, path("pam@partner.test"), spf);
+        let evidence = |from_aligned| Evidence {
+            spf_passed: true,
+            dkim_aligned: false,
+            from_aligned,
+            is_temporary: false,
+        };
+        match text {
+            "claim" => unauthenticated(false),
+            "spf" => unauthenticated(true),
+            "verified" => unauthenticated(true).with_evidence(evidence(true)),
+            "forged" => unauthenticated(true).with_evidence(evidence(false)),
+            "null" => Sender::unauthenticated(directory, None, ReversePath::Null, false),
+            "bob" => Sender::authenticated(directory, account(directory, "bob@corp.test"), path("bob@corp.test")),
+            "bob claimed" => Sender::unauthenticated(directory, None, path("bob@corp.test"), false),
+            "system" => Sender::system(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn what_lists_say_together() {
+        for (case, own, domains, from, author, want) in [
+            ("no lists", &[][..], &[][..], "verified", "", None),
+            ("own block", &["junk *@partner.test"], &[], "claim", "", Some("its owner blocks *@partner.test (junk)")),
+            ("own allow", &["allow *@partner.test"], &[], "verified", "", Some("its owner allows *@partner.test")),
+            ("the address alone", &["allow pam@partner.test"], &[], "verified", "", Some("its owner allows pam@partner.test")),
+            ("another address", &["allow eve@partner.test"], &[], "verified", "", None),
+            ("domain blocks", &[], &["refuse pam@partner.test"], "claim", "", Some("domain corp.test blocks pam@partner.test (refuse)")),
+            ("domain allows", &[], &["allow *@partner.test"], "verified", "", Some("domain corp.test allows *@partner.test")),
+            // Precedence.
+            ("own allow beats domain's block", &["allow pam@partner.test"], &["drop *@partner.test"], "verified", "", Some("its owner allows pam@partner.test")),
+            ("own block beats domain's allow", &["drop pam@partner.test"], &["allow *@partner.test"], "verified", "", Some("its owner blocks pam@partner.test (drop)")),
+            ("own block beats own allow", &["junk *@partner.test", "allow pam@partner.test"], &[], "verified", "", Some("its owner blocks *@partner.test (junk)")),
+            ("domain's block beats its allow", &[], &["junk *@partner.test", "allow pam@partner.test"], "verified", "", Some("domain corp.test blocks *@partner.test (junk)")),
+            ("what names others decides nothing", &["junk *@evil.test"], &["allow *@partner.test"], "verified", "", Some("domain corp.test allows *@partner.test")),
+            // To be allowed a claim is not enough.
+            ("claim", &["allow pam@partner.test"], &[], "claim", "", None),
+            ("SPF alone", &["allow pam@partner.test"], &[], "spf", "", None),
+            ("forged", &["allow pam@partner.test"], &[], "forged", "", None),
+            ("forged, domain blocks", &["allow pam@partner.test"], &["junk *@partner.test"], "forged", "", Some("domain corp.test blocks *@partner.test (junk)")),
+            ("an author is no proof", &["allow eve@evil.test"], &[], "verified", "eve@evil.test", None),
+            ("null reverse-path", &["allow pam@partner.test"], &[], "null", "pam@partner.test", None),
+            // To be blocked it is.
+            ("author blocked", &["junk eve@evil.test"], &[], "verified", "eve@evil.test", Some("its owner blocks eve@evil.test (junk)")),
+            ("author of a bounce", &[], &["refuse *@evil.test"], "null", "eve@evil.test", Some("domain corp.test blocks *@evil.test (refuse)")),
+            // People here.
+            ("login allowed", &["allow bob@corp.test"], &[], "bob", "", Some("its owner allows bob@corp.test")),
+            ("login claimed", &["allow bob@corp.test"], &[], "bob claimed", "", None),
+            ("login blocked", &[], &["junk bob@corp.test"], "bob", "", Some("domain corp.test blocks bob@corp.test (junk)")),
+            ("this server", &["drop *@corp.test"], &["refuse *@corp.test"], "system", "postmaster@corp.test", None),
+        ] {
+            let directory = lists(own, domains);
+            let alice = directory.account(account(&directory, "alice@corp.test")).unwrap();
+            let authors: Vec<Address> = [author].iter().filter(|a| !a.is_empty()).map(|a| address(a)).collect();
+            let from = Correspondent { sender: &sender(&directory, from), authors: &authors };
+            let said = says(&directory, alice, from).map(|listed| listed.text(&directory, alice));
+            assert_eq!(said.as_deref(), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_a_domain_refuses() {
+        let refused = || Access::Refused(Reason::SenderBlocked);
+        for (case, own, domains, from, want) in [
+            ("refused", &[][..], &["refuse *@partner.test"][..], "claim", refused()),
+            ("refused though it is true", &[], &["refuse *@partner.test"], "verified", refused()),
+            ("junk and drop are no refusal", &[], &["drop *@partner.test"], "claim", Access::Allowed),
+            ("own entries refuse nothing", &["drop *@partner.test"], &[], "claim", Access::Allowed),
+            ("own block comes first", &["junk *@partner.test"], &["refuse *@partner.test"], "claim", Access::Allowed),
+            ("own allow, proven", &["allow pam@partner.test"], &["refuse *@partner.test"], "verified", Access::Allowed),
+            ("own allow, SPF", &["allow pam@partner.test"], &["refuse *@partner.test"], "spf", Access::Provisional),
+            ("own allow, DKIM may prove", &["allow pam@partner.test"], &["refuse *@partner.test"], "claim", Access::Pending),
+            ("own allow, forged", &["allow pam@partner.test"], &["refuse *@partner.test"], "forged", refused()),
+            ("others", &[], &["refuse *@evil.test"], "claim", Access::Allowed),
+        ] {
+            let directory = lists(own, domains);
+            let sender = sender(&directory, from);
+            let from = Correspondent { sender: &sender, authors: &[] };
+            let access = |name| admits(&directory, directory.account(account(&directory, name)).unwrap(), from);
+            assert_eq!(access("alice@corp.test"), want, "{case}");
+            assert_eq!(access("postmaster@corp.test"), Access::Allowed, "{case}");
+        }
+    }
+
+    #[test]
+    fn filters_rest_only_if_everybody_allows() {
+        let directory = lists(&["allow pam@partner.test"], &[]);
+        let id = |name| account(&directory, name);
+        for (case, from, accounts, want) in [
+            ("all", "verified", &["alice@corp.test", "bob@corp.test"][..], true),
+            ("one does not", "verified", &["alice@corp.test", "postmaster@corp.test"], false),
+            ("not proven", "spf", &["alice@corp.test"], false),
+            ("nobody", "verified", &[], false),
+        ] {
+            let sender = sender(&directory, from);
+            let from = Correspondent { sender: &sender, authors: &[] };
+            assert_eq!(all_allow(&directory, from, accounts.iter().map(|name| id(name))), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded_and_name_who_can_send() {
+        let too_long = vec![pattern("*@partner.test"); 1001];
+        let domain = |allowed| Change::PutDomain(DomainRecord { allowed, ..fixture::domain(1, "corp.test") });
+        let refused = |change| change::apply(&lists(&[], &[]), &change).unwrap_err().to_string();
+        assert!(refused(domain(too_long)).contains("at most 1000 entries"));
+        let group = AddressPattern::Group(crate::mail::GroupId::new(1).unwrap());
+        assert!(refused(domain(vec![group])).contains("is an address, an account or a domain"));
+        let second = DomainRecord {
+            alias_of: crate::mail::DomainId::new(1),
+            allowed: vec![pattern("*@partner.test")],
+            ..fixture::domain(2, "second.test")
+        };
+        assert!(refused(Change::PutDomain(second)).contains("second name"));
+    }
+}

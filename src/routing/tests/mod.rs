@@ -10,6 +10,7 @@ mod expansion;
 mod forwarding;
 mod group_permission;
 mod invariants;
+mod lists;
 mod lookup;
 mod nested;
 mod ownership;

@@ -20,6 +20,7 @@ mod forms;
 mod forwarding;
 mod gateways;
 mod group_permissions;
+mod lists;
 mod locking;
 mod lookup;
 mod mail_rules;
