@@ -80,7 +80,7 @@ pub fn of_domain(directory: &Directory, domain: &DomainRecord, from: Corresponde
 
 /// The domain whose lists hold for an account; `None` for `postmaster`.
 pub fn domain_of<'a>(directory: &'a Directory, account: &Account) -> Option<&'a DomainRecord> {
-    let is_postmaster = account.address.local_part().as_str().eq_ignore_ascii_case("postmaster");
+    let is_postmaster = account.address.local_part().is_postmaster();
     account.address.domain().filter(|_| !is_postmaster).and_then(|domain| record(directory, domain))
 }
 
@@ -212,7 +212,8 @@ fn is_claimed(directory: &Directory, entry: &AddressPattern, from: Correspondent
         ReversePath::Address(address) => Some(address),
         ReversePath::Null => None,
     };
-    let is_identity = |who: &Identity| matches!(who, Identity::Account(id) if scope::matches_account(directory, entry, *id));
+    let is_identity =
+        |who: &Identity| matches!(who, Identity::Account(id) if scope::matches_account(directory, entry, *id));
     reverse_path.into_iter().chain(from.authors).any(names) || from.sender.identities().iter().any(is_identity)
 }
 
@@ -220,9 +221,9 @@ fn is_claimed(directory: &Directory, entry: &AddressPattern, from: Correspondent
 fn proven(sender: &Sender) -> Vec<Identity> {
     match sender.verification() {
         None | Some(Verification::Verified) => sender.identities(),
-        Some(
-            Verification::Pending | Verification::Provisional | Verification::Failed | Verification::Unavailable,
-        ) => Vec::new(),
+        Some(Verification::Pending | Verification::Provisional | Verification::Failed | Verification::Unavailable) => {
+            Vec::new()
+        }
     }
 }
 
@@ -275,12 +276,8 @@ mod tests {
     fn sender(directory: &Directory, text: &str) -> Sender {
         let path = |text| ReversePath::Address(address(text));
         let unauthenticated = |spf| Sender::unauthenticated(directory, None, path("pam@partner.test"), spf);
-        let evidence = |from_aligned| Evidence {
-            spf_passed: true,
-            dkim_aligned: false,
-            from_aligned,
-            is_temporary: false,
-        };
+        let evidence =
+            |from_aligned| Evidence { spf_passed: true, dkim_aligned: false, from_aligned, is_temporary: false };
         match text {
             "claim" => unauthenticated(false),
             "spf" => unauthenticated(true),
@@ -300,30 +297,114 @@ mod tests {
             ("no lists", &[][..], &[][..], "verified", "", None),
             ("own block", &["junk *@partner.test"], &[], "claim", "", Some("its owner blocks *@partner.test (junk)")),
             ("own allow", &["allow *@partner.test"], &[], "verified", "", Some("its owner allows *@partner.test")),
-            ("the address alone", &["allow pam@partner.test"], &[], "verified", "", Some("its owner allows pam@partner.test")),
+            (
+                "the address alone",
+                &["allow pam@partner.test"],
+                &[],
+                "verified",
+                "",
+                Some("its owner allows pam@partner.test"),
+            ),
             ("another address", &["allow eve@partner.test"], &[], "verified", "", None),
-            ("domain blocks", &[], &["refuse pam@partner.test"], "claim", "", Some("domain corp.test blocks pam@partner.test (refuse)")),
-            ("domain allows", &[], &["allow *@partner.test"], "verified", "", Some("domain corp.test allows *@partner.test")),
+            (
+                "domain blocks",
+                &[],
+                &["refuse pam@partner.test"],
+                "claim",
+                "",
+                Some("domain corp.test blocks pam@partner.test (refuse)"),
+            ),
+            (
+                "domain allows",
+                &[],
+                &["allow *@partner.test"],
+                "verified",
+                "",
+                Some("domain corp.test allows *@partner.test"),
+            ),
             // Precedence.
-            ("own allow beats domain's block", &["allow pam@partner.test"], &["drop *@partner.test"], "verified", "", Some("its owner allows pam@partner.test")),
-            ("own block beats domain's allow", &["drop pam@partner.test"], &["allow *@partner.test"], "verified", "", Some("its owner blocks pam@partner.test (drop)")),
-            ("own block beats own allow", &["junk *@partner.test", "allow pam@partner.test"], &[], "verified", "", Some("its owner blocks *@partner.test (junk)")),
-            ("domain's block beats its allow", &[], &["junk *@partner.test", "allow pam@partner.test"], "verified", "", Some("domain corp.test blocks *@partner.test (junk)")),
-            ("what names others decides nothing", &["junk *@evil.test"], &["allow *@partner.test"], "verified", "", Some("domain corp.test allows *@partner.test")),
+            (
+                "own allow beats domain's block",
+                &["allow pam@partner.test"],
+                &["drop *@partner.test"],
+                "verified",
+                "",
+                Some("its owner allows pam@partner.test"),
+            ),
+            (
+                "own block beats domain's allow",
+                &["drop pam@partner.test"],
+                &["allow *@partner.test"],
+                "verified",
+                "",
+                Some("its owner blocks pam@partner.test (drop)"),
+            ),
+            (
+                "own block beats own allow",
+                &["junk *@partner.test", "allow pam@partner.test"],
+                &[],
+                "verified",
+                "",
+                Some("its owner blocks *@partner.test (junk)"),
+            ),
+            (
+                "domain's block beats its allow",
+                &[],
+                &["junk *@partner.test", "allow pam@partner.test"],
+                "verified",
+                "",
+                Some("domain corp.test blocks *@partner.test (junk)"),
+            ),
+            (
+                "what names others decides nothing",
+                &["junk *@evil.test"],
+                &["allow *@partner.test"],
+                "verified",
+                "",
+                Some("domain corp.test allows *@partner.test"),
+            ),
             // To be allowed a claim is not enough.
             ("claim", &["allow pam@partner.test"], &[], "claim", "", None),
             ("SPF alone", &["allow pam@partner.test"], &[], "spf", "", None),
             ("forged", &["allow pam@partner.test"], &[], "forged", "", None),
-            ("forged, domain blocks", &["allow pam@partner.test"], &["junk *@partner.test"], "forged", "", Some("domain corp.test blocks *@partner.test (junk)")),
+            (
+                "forged, domain blocks",
+                &["allow pam@partner.test"],
+                &["junk *@partner.test"],
+                "forged",
+                "",
+                Some("domain corp.test blocks *@partner.test (junk)"),
+            ),
             ("an author is no proof", &["allow eve@evil.test"], &[], "verified", "eve@evil.test", None),
             ("null reverse-path", &["allow pam@partner.test"], &[], "null", "pam@partner.test", None),
             // To be blocked it is.
-            ("author blocked", &["junk eve@evil.test"], &[], "verified", "eve@evil.test", Some("its owner blocks eve@evil.test (junk)")),
-            ("author of a bounce", &[], &["refuse *@evil.test"], "null", "eve@evil.test", Some("domain corp.test blocks *@evil.test (refuse)")),
+            (
+                "author blocked",
+                &["junk eve@evil.test"],
+                &[],
+                "verified",
+                "eve@evil.test",
+                Some("its owner blocks eve@evil.test (junk)"),
+            ),
+            (
+                "author of a bounce",
+                &[],
+                &["refuse *@evil.test"],
+                "null",
+                "eve@evil.test",
+                Some("domain corp.test blocks *@evil.test (refuse)"),
+            ),
             // People here.
             ("login allowed", &["allow bob@corp.test"], &[], "bob", "", Some("its owner allows bob@corp.test")),
             ("login claimed", &["allow bob@corp.test"], &[], "bob claimed", "", None),
-            ("login blocked", &[], &["junk bob@corp.test"], "bob", "", Some("domain corp.test blocks bob@corp.test (junk)")),
+            (
+                "login blocked",
+                &[],
+                &["junk bob@corp.test"],
+                "bob",
+                "",
+                Some("domain corp.test blocks bob@corp.test (junk)"),
+            ),
             ("this server", &["drop *@corp.test"], &["refuse *@corp.test"], "system", "postmaster@corp.test", None),
         ] {
             let directory = lists(own, domains);
@@ -346,7 +427,13 @@ mod tests {
             ("own block comes first", &["junk *@partner.test"], &["refuse *@partner.test"], "claim", Access::Allowed),
             ("own allow, proven", &["allow pam@partner.test"], &["refuse *@partner.test"], "verified", Access::Allowed),
             ("own allow, SPF", &["allow pam@partner.test"], &["refuse *@partner.test"], "spf", Access::Provisional),
-            ("own allow, DKIM may prove", &["allow pam@partner.test"], &["refuse *@partner.test"], "claim", Access::Pending),
+            (
+                "own allow, DKIM may prove",
+                &["allow pam@partner.test"],
+                &["refuse *@partner.test"],
+                "claim",
+                Access::Pending,
+            ),
             ("own allow, forged", &["allow pam@partner.test"], &["refuse *@partner.test"], "forged", refused()),
             ("others", &[], &["refuse *@evil.test"], "claim", Access::Allowed),
         ] {

@@ -4,6 +4,7 @@
 pub mod administration;
 pub mod answer;
 pub mod auto_reply;
+pub mod blocklist;
 pub mod dmarc;
 pub mod gateway;
 pub mod group;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::blocklist;
+
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -32,6 +34,8 @@ pub enum Reason {
     Smtputf8Required,
     /// `sender.listed`: the recipient's domain does not want to hear the sender.
     SenderBlocked,
+    /// `client.listed`: a block list has the client.
+    ClientListed(Arc<blocklist::Refusal>),
     /// `relay.denied`: a foreign recipient, from somebody who may not send there.
     RelayingDenied,
     /// `user.unknown`: hosted domain, but no such address.

@@ -8,9 +8,9 @@ use super::plan::{Facts, Folder, Omitted, Plan, Return, plan};
 use super::resolve::{self, Resolution};
 use crate::directory::{Directory, Edge, Group, Step as LookupStep, Target};
 use crate::mail::{AccountId, ForwardPath, GroupId};
+use crate::policy::lists::{self, Correspondent, Level, Listed};
 use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Room, Standing};
-use crate::policy::lists::{self, Correspondent, Level, Listed};
 use crate::policy::sender::{Claim, Identity, Origin, Sender, Verification};
 use crate::policy::{Access, Reason, Verdict, group};
 
@@ -49,6 +49,7 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
     let facts = recipient::Facts {
         may_relay: matches!(sender.origin, Origin::Authenticated { .. } | Origin::TrustedRelay { .. }),
         lacks_smtputf8: false,
+        client_listed: None,
         destination: resolve::destination(directory, sender, &resolution),
         is_beyond_scope: resolve::is_beyond_scope(directory, sender, &resolution),
         room: Room::Fits,
@@ -94,6 +95,7 @@ pub fn explain_question(
     let facts = recipient::Facts {
         may_relay: false,
         lacks_smtputf8: false,
+        client_listed: None,
         destination,
         is_beyond_scope: false,
         room: Room::Fits,

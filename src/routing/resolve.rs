@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::expand::{Addressed, Delivery, Receiver, admit, expand};
 use crate::directory::{Account, AccountState, Directory, Incoming, Lookup, Step};
 use crate::mail::{AccountId, Address, AddressLiteral, ForwardPath, Host};
+use crate::policy::lists::{self, Correspondent};
 use crate::policy::recipient::Destination;
 use crate::policy::sender::Sender;
-use crate::policy::lists::{self, Correspondent};
 use crate::policy::{Access, scope};
 
 /// What a forward-path leads to.
@@ -152,5 +152,5 @@ pub fn refuses_all(account: &Account) -> bool {
 
 fn is_own_postmaster(address: &Address, own_address: IpAddr) -> bool {
     matches!(address.host(), Host::Literal(AddressLiteral::Ip(ip)) if *ip == own_address)
-        && address.local_part().as_str().eq_ignore_ascii_case("postmaster")
+        && address.local_part().is_postmaster()
 }

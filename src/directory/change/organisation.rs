@@ -77,7 +77,8 @@ impl Draft {
             return Err(Refusal::Invalid(format!("domain {} is another organisation's", found.name)));
         }
         if !domain.blocked.is_empty() || !domain.allowed.is_empty() {
-            let what = format!("lists of senders are those of {}, of which {} is a second name", found.name, domain.name);
+            let what =
+                format!("lists of senders are those of {}, of which {} is a second name", found.name, domain.name);
             return Err(Refusal::Invalid(what));
         }
         let others = |d: &&Arc<DomainRecord>| d.alias_of == Some(principal) && d.id != domain.id;

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use account::{
-    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Credentials,
-     Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
+    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Credentials, Forward,
+    ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
 };
 pub use group::{DepartmentScope, Edge, Group, Listing, Members, Mode, Moderated, Moderation, Nested};
 pub use lists::{BlockAction, Blocked, DomainBlockAction, DomainBlocked};

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::directory::{AddressPattern, DomainBlockAction, DomainBlocked};
-use crate::routing::{Junk, all_allow, all_refuse};
 use crate::policy::lists::Correspondent;
+use crate::routing::{Junk, all_allow, all_refuse};
 
 fn pattern(text: &str) -> AddressPattern {
     match text.strip_prefix("*@") {
@@ -80,9 +80,8 @@ fn authors_are_known_at_the_end_of_data() {
 
 #[test]
 fn a_group_is_allowed_if_each_member_allows() {
-    let allow = |directory: &Directory, name| {
-        with_settings(directory, name, |s| s.allowed = vec![pattern("pam@partner.test")])
-    };
+    let allow =
+        |directory: &Directory, name| with_settings(directory, name, |s| s.allowed = vec![pattern("pam@partner.test")]);
     let alice = allow(&acme(), "alice");
     let both = allow(&alice, "carol");
     let sender = client(&alice, "pam spf=pass");

@@ -230,6 +230,7 @@ fn rcpt(
     let facts = recipient::Facts {
         may_relay: matches!(sender.class(), "O1" | "O2"),
         lacks_smtputf8,
+        client_listed: None,
         destination: destination(directory, sender, &resolution),
         is_beyond_scope: is_beyond_scope(directory, sender, &resolution),
         room: Room::Fits,

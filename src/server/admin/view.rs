@@ -9,6 +9,7 @@ use crate::directory::{
 };
 use crate::login::locks::Lock;
 use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, GroupId, Timestamp};
+use crate::policy::blocklist::{Action, Standing, Test};
 use crate::store::CheckReport;
 
 /// A hosted domain.
@@ -184,6 +185,23 @@ pub struct Status {
     pub accounts: usize,
     /// Aliases.
     pub aliases: usize,
+}
+
+/// A DNS block list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlocklistView {
+    /// Below which name it is asked.
+    pub zone: String,
+    /// What becomes of mail from a client that it lists.
+    pub action: Action,
+    /// Whether it is asked.
+    pub standing: Standing,
+    /// When it was tested last (RFC 3339, UTC); left out before its first test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<String>,
+    /// What that test has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Test>,
 }
 
 /// What `check` counted and found.

@@ -16,7 +16,7 @@ use crate::policy::lists::Correspondent;
 use crate::policy::ownership::{self, Addition};
 use crate::policy::recipient::{Destination, Standing};
 use crate::policy::sender::{Sender, Verification};
-use crate::policy::{self, Access};
+use crate::policy::{self, Access, blocklist};
 use crate::proto::authres::{AuthResults, Identities, SpfResult};
 use crate::proto::message::{HeaderAddresses, Received, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
@@ -284,6 +284,7 @@ pub(super) fn origin(session: &Session, transaction: &Transaction) -> Origin {
         client: Some(session.client().to_string()),
         helo: transaction.greeted.client.to_string(),
         login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
+        blocklists: session.listed.of(session.client()).to_vec(),
     }
 }
 
@@ -465,6 +466,7 @@ fn trace_of(
         },
         id: incoming.id(),
         results,
+        listed: &blocklist::fields(session.client(), &session.listed.of(session.client())),
         recipient,
         at: now,
     })

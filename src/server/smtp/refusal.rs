@@ -20,6 +20,7 @@ pub(super) fn verdict(verdict: Verdict) -> Option<Reply> {
 
 /// The verdict gives the class, the reason the rest, so that reply code and enhanced code cannot disagree.
 fn because(class: u8, reason: Reason) -> Reply {
+    let listed;
     let (code, subject, detail, text): (_, _, _, &str) = match reason {
         Reason::AuthenticationRequired => (30, 7, 0, "Authentication required"),
         Reason::SenderNotOwned => (53, 7, 1, "Sender address not owned by the authenticated user"),
@@ -28,6 +29,10 @@ fn because(class: u8, reason: Reason) -> Reply {
         Reason::SendScope => (50, 7, 1, "This account may not send outside the organisation"),
         Reason::ReceiveScope => (50, 7, 1, "This recipient does not accept mail from outside the organisation"),
         Reason::SenderBlocked => (50, 7, 1, "Sender is blocked by the recipient's domain"),
+        Reason::ClientListed(refusal) => {
+            listed = format!("Service unavailable; {refusal}");
+            (54, 7, 1, &listed)
+        }
         Reason::Smtputf8Required => (53, 6, 7, "SMTPUTF8 required"),
         Reason::RelayingDenied => (50, 7, 1, "Relaying denied"),
         Reason::UserUnknown => (50, 1, 1, "No such user"),

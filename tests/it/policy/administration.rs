@@ -527,7 +527,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),
         (_, "/hooks/{name}/test") => json!({ "message": "RnJvbTogYUBiLnRlc3QNCg0KeA0K" }),
         (_, "/explain") => json!({ "from": "x@ext.test", "to": "g-hid@corp.test" }),
-        (_, "/apply" | "/webhooks/{name}/test") => json!({}),
+        (_, "/apply" | "/blocklists/test" | "/webhooks/{name}/test") => json!({}),
         other => panic!("no body for {other:?}"),
     }
 }

@@ -30,7 +30,11 @@ fn domains_block_senders() {
         eve("refused").setup(&refuses).rcpt("alice", SENDER_LISTED),
         eve("refused-group").setup(&refuses).rcpt("g-any", SENDER_LISTED),
         eve("refused-second-name").setup(&refuses).rcpt("alice@corp-alias.test", SENDER_LISTED),
-        eve("refused-for-one").setup(&refuses).rcpt("alice", SENDER_LISTED).rcpt("gina@branch.test", OK).got(&["gina@branch.test"]),
+        eve("refused-for-one")
+            .setup(&refuses)
+            .rcpt("alice", SENDER_LISTED)
+            .rcpt("gina@branch.test", OK)
+            .got(&["gina@branch.test"]),
         eve("postmaster").setup(&refuses).rcpt("postmaster", OK).got(&["admin"]),
         eve("junk").setup(&junk).rcpt("alice", OK).got(&["alice:Junk"]),
         eve("drop").setup(&drops).rcpt("alice", OK),
@@ -101,7 +105,11 @@ fn the_entry_that_decides_is_told() {
     let trace = acme.get(&format!("/trace/{}", stranger.message.expect("accepted")));
     let (listed, junk) = (&trace["record"]["listed"], &trace["record"]["junk"]);
     assert_eq!(listed[0]["list"], "its owner blocks *@ext.test (junk)", "{trace}");
-    assert_eq!((&junk[0]["account"], &junk[0]["why"]), (&"alice@corp.test".into(), &"list of senders".into()), "{trace}");
+    assert_eq!(
+        (&junk[0]["account"], &junk[0]["why"]),
+        (&"alice@corp.test".into(), &"list of senders".into()),
+        "{trace}"
+    );
     let dropped = alice("blocked = [{ sender = \"*@ext.test\", action = \"drop\" }]");
     let dropped = play(&mut acme, &row("traced").setup(&dropped).rcpt("alice", OK));
     assert_eq!(dropped.faults, Vec::<String>::new());

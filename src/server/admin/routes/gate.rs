@@ -77,7 +77,9 @@ mod tests {
                 // What is shown is narrowed to whoever asks.
                 ("trace", _) | ("holds" | "groups", false) if route.method == "GET" => route.touches == Touches::Browse,
                 ("departments" | "rules", false) if route.method == "GET" => route.touches == Touches::NAMED,
-                ("status" | "check" | "apply" | "queue" | "relays" | "webhooks", _) => route.touches == Touches::Server,
+                ("status" | "check" | "apply" | "queue" | "relays" | "blocklists" | "webhooks", _) => {
+                    route.touches == Touches::Server
+                }
                 (_, false) => matches!(route.touches, Touches::OURS | Touches::Server),
                 (_, true) => false,
             };

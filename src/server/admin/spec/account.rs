@@ -9,8 +9,8 @@ use super::entry::{GrantSpec, Resolver, account_text, grant_texts, pattern_text,
 use super::lists::BlockedSpec;
 use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{
-    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Directory,
-     Forward, ForwardTarget, Incoming, Scope, Target,
+    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Directory, Forward,
+    ForwardTarget, Incoming, Scope, Target,
 };
 use crate::mail::{AccountId, AliasId};
 use crate::server::admin::view::rfc3339;

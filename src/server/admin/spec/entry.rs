@@ -8,8 +8,8 @@ use std::fmt;
 use super::Problem;
 use super::amount::moment;
 use super::problem::INVALID;
-pub(super) use crate::directory::text::{GROUP, account_text, department_text, group_text, pattern_text};
 use crate::directory::text::{DEPARTMENT, DEPARTMENT_ONLY};
+pub(super) use crate::directory::text::{GROUP, account_text, department_text, group_text, pattern_text};
 use crate::directory::{
     AccountState, AddressPattern, DepartmentScope, Directory, Grant, Owner, Right, SenderEntry, Subject, Target,
 };
