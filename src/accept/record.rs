@@ -11,8 +11,11 @@ use super::letter::{Letter, Origin};
 use crate::directory::Directory;
 use crate::hooks::Note;
 use crate::mail::{AccountId, Address, EventKind, EventKinds, GroupId, ReversePath, RuleId, Timestamp};
+use crate::policy::blocklist;
+use crate::policy::lists::{Level, Listed, Says};
 use crate::policy::lists::{Level, Listed, Says};
 use crate::policy::sender::Sender;
+use crate::proto::authres::DmarcResult;
 use crate::proto::message::header;
 use crate::routing::rules::End;
 use crate::routing::{Addressed, Folder, Omitted, Receiver, Return, Skipped};
@@ -99,7 +102,7 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
             "account": account(directory, *id),
             "list": directory.account(*id).map(|a| listed.text(directory, a)),
         })).collect::<Vec<_>>(),
-        "junk": junk(directory, parts),
+        "junk": junk(letter, parts),
         "accounts": plan.local.len(),
     });
     merge(&mut record, more);
@@ -325,13 +328,16 @@ fn ended(directory: &Directory, parts: &Parts) -> Vec<Value> {
 }
 
 /// Copies that lie in Junk, and why.
-fn junk(directory: &Directory, parts: &Parts) -> Vec<Value> {
+fn junk(letter: &Letter<'_>, parts: &Parts) -> Vec<Value> {
+    let directory = letter.directory;
     let (plan, by_rule) = (&parts.plan, &parts.outcome.junk);
     let blocks = |listed: &&(AccountId, Listed)| matches!(listed.1.says, Says::Blocked(_));
     let by_list: HashSet<AccountId> = plan.listed.iter().filter(blocks).map(|(id, _)| *id).collect();
     let why = |id: AccountId| match id {
         id if by_rule.contains(&id) => "mail rule",
         id if by_list.contains(&id) => "list of senders",
+        _ if blocklist::is_junk(&letter.origin.blocklists) => "block list",
+        _ if letter.auth.dmarc.result == DmarcResult::Fail => "DMARC",
         _ => "filter",
     };
     let copies = plan.local.iter().filter(|local| local.folder == Folder::Junk).take(MAX_LISTED);

@@ -1,4 +1,4 @@
-//! Verdicts and their reasons, without a text for the peer in them, but for what an administrator wrote.
+//! Verdicts and their reasons, without a text for the peer in them, but for what an administrator or a block list wrote.
 
 use std::sync::Arc;
 

@@ -131,6 +131,21 @@ mod tests {
         }
     }
 
+    /// A domain as it was stored before it had lists of senders.
+    #[test]
+    fn domains_of_before_are_read() {
+        let octets = b"\x01{\"id\":7,\"name\":\"corp.test\",\"organisation\":1,\"created\":5}";
+        let domain: DomainRecord = decode(DOMAIN, 7, octets).unwrap();
+        assert!(domain.blocked.is_empty() && domain.allowed.is_empty());
+        assert_eq!(encode(&domain), octets, "and written as before, for whoever goes back a version");
+        let entry = DomainBlocked {
+            sender: AddressPattern::Domain(Domain::parse("evil.test").unwrap()),
+            action: DomainBlockAction::Refuse,
+        };
+        let listed = DomainRecord { blocked: vec![entry], ..domain };
+        assert_eq!(decode(DOMAIN, 7, &encode(&listed)), Ok(listed));
+    }
+
     /// A relay as it was stored before gateways had a name in their Received fields.
     #[test]
     fn relays_of_before_are_read() {

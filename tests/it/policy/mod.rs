@@ -11,6 +11,7 @@ mod answers;
 mod attacks;
 mod audit;
 mod auto_replies;
+mod blocklists;
 mod conditions;
 mod coverage;
 mod edited;
