@@ -159,6 +159,8 @@ fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
         organisation: id,
         alias_of: None,
         catch_all: None,
+        blocked: Vec::new(),
+        allowed: Vec::new(),
         created: now,
     };
     let next = ["organisation", "domain", "department", "alias", "rule", "relay"].map(|kind| (kind, 2));

@@ -40,7 +40,7 @@ use crate::net::listener;
 use crate::net::roots::roots;
 use crate::net::tls::{Tls, TlsError};
 use crate::server::admin::{self, Actor, Admin, Token};
-use crate::server::{LiveDirectory, Rates, Services, Shutdown, imap, smtp};
+use crate::server::{Blocklists, LiveDirectory, Rates, Services, Shutdown, imap, smtp};
 use crate::store::engine::rocks::Rocks;
 use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
@@ -187,6 +187,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         tls: tls(config)?,
         limits: config.sessions.clone(),
         rates: Rates::new(config.rates.clone()),
+        blocklists: Blocklists::new(config.blocklists.clone()).into(),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
         hooks: config.hooks.clone(),
@@ -413,6 +414,8 @@ fn background(services: &Arc<Services>) -> JoinSet<()> {
     tasks.spawn(delivery::fan_out::run(services.store.clone()));
     let taught = services.clone();
     tasks.spawn(async move { taught.hooks.teacher.run(&taught.store).await });
+    let dns = services.email_auth.dns().clone();
+    tasks.spawn(services.blocklists.clone().keep_tested(dns, services.clock.clone()));
     let live = services.clone();
     let audit = |directory: &Directory, held: &Held, decision: &Decision| {
         admin::ops::hold::decided(directory, Actor::Server, held, decision)

@@ -10,6 +10,7 @@ use super::letter::Letter;
 use super::{Incoming, assemble};
 use crate::directory::{Organisation, Target};
 use crate::mail::{AccountId, Address, BlobId, Domain};
+use crate::policy::blocklist;
 use crate::policy::dmarc::{self, Treatment};
 use crate::proto::message::Part;
 use crate::proto::message::inspect::Inspection;
@@ -172,17 +173,21 @@ pub async fn judge(
     }
     let facts = Facts {
         delivered_to: assemble::delivered_to(letter.header),
-        junk: if letter.hooked.is_junk {
-            Junk::All
-        } else {
-            with_disowned(outcome.junk(), letter, &expansion.deliveries)
-        },
+        authors: letter.from.addresses.clone(),
+        junk: with_disowned(by_filters(letter), letter, &expansion.deliveries),
+        junk_by_rule: outcome.junk.clone(),
         ended: outcome.ended(),
         by_rules: None,
     };
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
     Ok(judgement)
+}
+
+/// Whether a hook takes a letter for junk, or a block list all that its client sends.
+fn by_filters(letter: &Letter<'_>) -> Junk {
+    let is_junk = letter.hooked.is_junk || blocklist::is_junk(&letter.origin.blocklists);
+    if is_junk { Junk::All } else { Junk::Nobody }
 }
 
 /// With the accounts for which a message is junk because its author's domain disowns it (DMARC).

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::directory::Directory;
 use crate::hooks::Note;
 use crate::mail::{Address, BlobId, Notify, OrganisationId, Ret, ReversePath, Timestamp};
+use crate::policy::blocklist::Listing;
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
 use crate::proto::message::HeaderAddresses;
@@ -118,6 +119,9 @@ pub struct Origin {
     /// Who was logged in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Address>,
+    /// What block lists say of the client; empty if they were not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocklists: Vec<Listing>,
 }
 
 /// What the end of data tells of an unauthenticated sender (policy semantics §3.3): SPF or an aligned signature vouch

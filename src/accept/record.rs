@@ -1,6 +1,8 @@
 //! The trace of a message as accept writes it: JSON for those who ask where a message is (policy semantics §13.5, §19;
 //! issue "message trace").
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::assemble::Parts;
@@ -9,10 +11,14 @@ use super::letter::{Letter, Origin};
 use crate::directory::Directory;
 use crate::hooks::Note;
 use crate::mail::{AccountId, Address, EventKind, EventKinds, GroupId, ReversePath, RuleId, Timestamp};
+use crate::policy::blocklist;
+use crate::policy::lists::{Level, Listed, Says};
+use crate::policy::lists::{Level, Listed, Says};
 use crate::policy::sender::Sender;
+use crate::proto::authres::DmarcResult;
 use crate::proto::message::header;
 use crate::routing::rules::End;
-use crate::routing::{Addressed, Omitted, Receiver, Return, Skipped};
+use crate::routing::{Addressed, Folder, Omitted, Receiver, Return, Skipped};
 use crate::store::TraceWrite;
 
 /// The trace of an accepted message.
@@ -92,6 +98,11 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
             "account": account(directory, *id),
             "why": omitted(*why),
         })).collect::<Vec<_>>(),
+        "listed": plan.listed.iter().take(MAX_LISTED).map(|(id, listed)| json!({
+            "account": account(directory, *id),
+            "list": directory.account(*id).map(|a| listed.text(directory, a)),
+        })).collect::<Vec<_>>(),
+        "junk": junk(letter, parts),
         "accounts": plan.local.len(),
     });
     merge(&mut record, more);
@@ -316,6 +327,23 @@ fn ended(directory: &Directory, parts: &Parts) -> Vec<Value> {
     ended.map(|(place, e)| json!({ "to": to(place), "how": how(e.by), "rule": rule(directory, e.rule) })).collect()
 }
 
+/// Copies that lie in Junk, and why.
+fn junk(letter: &Letter<'_>, parts: &Parts) -> Vec<Value> {
+    let directory = letter.directory;
+    let (plan, by_rule) = (&parts.plan, &parts.outcome.junk);
+    let blocks = |listed: &&(AccountId, Listed)| matches!(listed.1.says, Says::Blocked(_));
+    let by_list: HashSet<AccountId> = plan.listed.iter().filter(blocks).map(|(id, _)| *id).collect();
+    let why = |id: AccountId| match id {
+        id if by_rule.contains(&id) => "mail rule",
+        id if by_list.contains(&id) => "list of senders",
+        _ if blocklist::is_junk(&letter.origin.blocklists) => "block list",
+        _ if letter.auth.dmarc.result == DmarcResult::Fail => "DMARC",
+        _ => "filter",
+    };
+    let copies = plan.local.iter().filter(|local| local.folder == Folder::Junk).take(MAX_LISTED);
+    copies.map(|l| json!({ "account": account(directory, l.account), "why": why(l.account) })).collect()
+}
+
 fn skipped(why: Skipped) -> &'static str {
     match why {
         Skipped::Frozen => "frozen",
@@ -326,7 +354,8 @@ fn skipped(why: Skipped) -> &'static str {
 
 fn omitted(why: Omitted) -> &'static str {
     match why {
-        Omitted::Blocked => "sender blocked by the owner",
+        Omitted::Blocked(Level::Account) => "sender blocked by the owner",
+        Omitted::Blocked(Level::Domain) => "sender blocked by the domain",
         Omitted::Forwarded => "forwarded, no copy kept",
     }
 }

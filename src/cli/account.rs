@@ -174,6 +174,13 @@ pub enum AccountCommand {
         #[arg(value_name = "SENDER[=junk|drop]")]
         sender: Vec<String>,
     },
+    /// Set the senders whose mail is no junk for an account, once they are proven; nobody without a sender.
+    Allow {
+        /// Primary address.
+        address: String,
+        /// ADDRESS or *@DOMAIN.
+        sender: Vec<String>,
+    },
     /// Set the rights of others on an account; none without one.
     Grant {
         /// Primary address.
@@ -287,6 +294,7 @@ pub fn run(client: &Client, command: AccountCommand) -> Result<(), Failure> {
             let blocked: Vec<Value> = sender.iter().map(|s| blocked(s)).collect();
             set(&address, "blocked", json!({ "blocked": blocked }))
         }
+        AccountCommand::Allow { address, sender } => set(&address, "allowed", json!({ "allowed": sender })),
         AccountCommand::Grant { address, grant } => {
             let grants: Vec<Value> = grant.iter().map(|g| granted(g)).collect::<Result<_, _>>()?;
             set(&address, "grants", json!({ "grants": grants }))
@@ -390,7 +398,8 @@ fn set_reply(client: &Client, part: &str, reply: Reply) -> Result<(), Failure> {
     client.put(&at, &Value::Object(given))
 }
 
-fn blocked(text: &str) -> Value {
+/// SENDER, or SENDER=ACTION.
+pub(super) fn blocked(text: &str) -> Value {
     match text.rsplit_once('=') {
         Some((sender, action)) => json!({ "sender": sender, "action": action }),
         None => json!({ "sender": text }),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::account::AccountCommand;
 use super::alias::AliasCommand;
 use super::apply::Apply;
+use super::blocklist::BlocklistCommand;
 use super::domain::DomainCommand;
 use super::group::GroupCommand;
 use super::hold::{HoldCommand, QueueCommand};
@@ -67,6 +68,9 @@ pub enum Command {
     /// Trusted relays and gateways.
     #[command(subcommand)]
     Relay(RelayCommand),
+    /// DNS block lists.
+    #[command(subcommand)]
+    Blocklist(BlocklistCommand),
     /// Where messages went.
     #[command(subcommand)]
     Trace(TraceCommand),
@@ -152,6 +156,10 @@ mod tests {
             ("apply", false),
             ("domain alias corp-alias.test corp.test", true),
             ("domain catch-all corp.test", true),
+            ("domain block corp.test *@evil.test=refuse eve@ext.test", true),
+            ("domain allow corp.test", true),
+            ("account allow alice@corp.test *@partner.test", true),
+            ("account allow", false),
             ("organisation add acme --external-forward sometimes", false),
             ("department remove /Sales/East --target /Sales", true),
             ("account add team@corp.test --shared", true),
@@ -180,6 +188,9 @@ mod tests {
             ("relay add 192.0.2.0/24 trusted-relay --force", true),
             ("relay add 192.0.2.0/24 friend", false),
             ("account unlock alice@corp.test bob@corp.test", true),
+            ("blocklist list --json", true),
+            ("blocklist test", true),
+            ("blocklist", false),
             ("account unlock", false),
             ("account locks alice@corp.test --json", true),
             ("trace find --recipient alice@corp.test --from 2026-01-01 --limit 5 --json", true),

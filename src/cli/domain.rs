@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Failure, fitting, path};
 use super::command::Format;
-use super::{group, output};
+use super::{account, group, output};
 use crate::server::admin::published::{CheckedRecord, DnsCheck, DnsView, KeysView};
 
 /// Hosted domains.
@@ -33,6 +33,21 @@ pub enum DomainCommand {
         name: String,
         /// Primary address.
         account: Option<String>,
+    },
+    /// Set whom the accounts of a domain do not hear, unless they allow it themselves; nobody without a sender.
+    Block {
+        /// Domain name.
+        name: String,
+        /// ADDRESS or *@DOMAIN; their mail is refused, or with =junk goes to Junk, with =drop nowhere.
+        #[arg(value_name = "SENDER[=refuse|junk|drop]")]
+        sender: Vec<String>,
+    },
+    /// Set the senders whose mail is no junk for the accounts of a domain, once they are proven; nobody without a sender.
+    Allow {
+        /// Domain name.
+        name: String,
+        /// ADDRESS or *@DOMAIN.
+        sender: Vec<String>,
     },
     /// List the domains.
     List(Format),
@@ -117,6 +132,13 @@ pub fn run(client: &Client, command: DomainCommand) -> Result<(), Failure> {
                 Some(account) => client.put(&at, &json!({ "account": account })),
                 None => client.remove(&at),
             }
+        }
+        DomainCommand::Block { name, sender } => {
+            let blocked: Vec<Value> = sender.iter().map(|s| account::blocked(s)).collect();
+            client.put(&path(&["domains", &name, "blocked"]), &json!({ "blocked": blocked }))
+        }
+        DomainCommand::Allow { name, sender } => {
+            client.put(&path(&["domains", &name, "allowed"]), &json!({ "allowed": sender }))
         }
         DomainCommand::Dkim(command) => dkim(client, command),
         DomainCommand::Dns { name, format } => dns(client, &name, format),

@@ -6,6 +6,7 @@
 mod account;
 mod alias;
 mod apply;
+mod blocklist;
 mod client;
 mod command;
 mod demo;

@@ -2,7 +2,9 @@
 
 use super::client::{Client, Failure};
 use super::command::{Cli, Command};
-use super::{account, alias, apply, demo, domain, group, hold, hook, organisation, rule, status, trace, webhook};
+use super::{
+    account, alias, apply, blocklist, demo, domain, group, hold, hook, organisation, rule, status, trace, webhook,
+};
 use crate::config::Config;
 
 /// Carries out one command.
@@ -28,6 +30,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Group(command) => group::run(&client, *command),
         Command::Rule(command) => rule::run(&client, command),
         Command::Relay(command) => organisation::relay(&client, command),
+        Command::Blocklist(command) => blocklist::run(&client, command),
         Command::Trace(command) => trace::trace(&client, command),
         Command::Explain(question) => trace::explain(&client, question),
         Command::Queue(command) => hold::queue(&client, command),

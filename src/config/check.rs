@@ -9,7 +9,7 @@ use super::file::{
 };
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
-use super::{hooks, outbound, webhook};
+use super::{blocklist, hooks, outbound, webhook};
 use crate::mail::Domain;
 use crate::policy::published::{Service, StsMode};
 use crate::server::{Publish, RateLimits, SessionLimits};
@@ -57,6 +57,18 @@ pub enum Problem {
     /// A route that cannot be.
     #[error("outbound.route {number}: {key} = {value:?} cannot be; allowed: {allowed}")]
     Route {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// Which key.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What could have been.
+        allowed: &'static str,
+    },
+    /// A block list that cannot be.
+    #[error("blocklist {number}: {key} = {value:?} cannot be; allowed: {allowed}")]
+    Blocklist {
         /// Its place in the file, from 1.
         number: usize,
         /// Which key.
@@ -162,6 +174,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         tls_handshake: time("timeouts.tls_handshake", file.timeouts.tls_handshake, Duration::from_secs(30))?,
         shutdown: file.timeouts.shutdown.map_or(Duration::from_secs(10), |time| time.0),
         dns: dns(file.dns, folder)?,
+        blocklists: blocklist::check(file.blocklist)?,
         outbound: outbound::check(file.outbound, folder)?,
         hooks: hooks::check(file.hook, folder)?,
         publish,

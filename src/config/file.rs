@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::blocklist::BlocklistTable;
 use super::hooks::HookTable;
 use super::outbound::OutboundTable;
 use super::quantity::{Size, Time};
@@ -37,6 +38,9 @@ pub struct File {
     /// The DNS.
     #[serde(default)]
     pub dns: DnsTable,
+    /// Who says that clients send unwanted mail.
+    #[serde(default)]
+    pub blocklist: Vec<BlocklistTable>,
     /// Mail to other hosts.
     #[serde(default)]
     pub outbound: OutboundTable,

@@ -3,6 +3,7 @@
 //! Unknown keys are refused by name, line and what is allowed; a value that does not fit is refused with its key.
 //! Relative paths are relative to the file. Every key is documented in `conf/posthouse.toml`.
 
+mod blocklist;
 mod check;
 mod file;
 mod hooks;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use crate::hooks::Hooks;
 use crate::mail::{Domain, Network};
+use crate::policy::blocklist::Blocklist;
 use crate::server::{Publish, RateLimits, SessionLimits};
 use crate::webhook::Settings;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub shutdown: Duration,
     /// The DNS.
     pub dns: Resolvers,
+    /// Who says that clients send unwanted mail.
+    pub blocklists: Vec<Blocklist>,
     /// Mail to other hosts.
     pub outbound: Outbound,
     /// Programs that are asked about sessions and messages.

@@ -70,6 +70,7 @@ fn default_file_documents_every_key_and_no_other() {
         "[outbound]",
         "[[outbound.route]]",
         "[[webhook]]",
+        "[[blocklist]]",
         "[log]",
     ] {
         for key in keys(section) {

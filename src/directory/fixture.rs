@@ -31,6 +31,8 @@ pub fn domain(id: u32, name: &str) -> DomainRecord {
         organisation: OrganisationId::new(1).unwrap(),
         alias_of: None,
         catch_all: None,
+        blocked: Vec::new(),
+        allowed: Vec::new(),
         created: NOW,
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod record;
+pub mod text;
 
 #[cfg(test)]
 pub mod fixture;
@@ -15,10 +16,10 @@ pub use lookup::{Lookup, Owner, Principal, Step};
 pub use record::{
     Account, AccountKind, AccountSettings, AccountState, Action, AddressPattern, AdminForward, Alias, Approvers,
     AutoReply, BlockAction, Blocked, Condition, CopyForm, Credentials, Department, DepartmentScope, Direction, DkimKey,
-    DmarcHandling, DomainKeys, DomainRecord, Edge, ExternalForward, Forward, ForwardTarget, Grant, Group, Hold,
-    HoldOutcome, Incoming, KeyPair, KeyState, Listing, Members, Mode, Moderated, Moderation, MonitorCopy, Nested,
-    Organisation, Peer, Place, PrivateKey, RecordError, Relay, RelayKind, Right, Rule, RuleScope, Scope, ScramVerifier,
-    SenderEntry, Subject, Suspension, SuspensionCause, Target, is_subdomain,
+    DmarcHandling, DomainBlockAction, DomainBlocked, DomainKeys, DomainRecord, Edge, ExternalForward, Forward,
+    ForwardTarget, Grant, Group, Hold, HoldOutcome, Incoming, KeyPair, KeyState, Listing, Members, Mode, Moderated,
+    Moderation, MonitorCopy, Nested, Organisation, Peer, Place, PrivateKey, RecordError, Relay, RelayKind, Right, Rule,
+    RuleScope, Scope, ScramVerifier, SenderEntry, Subject, Suspension, SuspensionCause, Target, is_subdomain,
 };
 pub use rule_index::{Clues, ContentClues, RuleIndex};
 pub use snapshot::Directory;

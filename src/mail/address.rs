@@ -51,6 +51,11 @@ impl LocalPart {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whom nobody is kept from, in any case (RFC 5321 §4.5.1).
+    pub fn is_postmaster(&self) -> bool {
+        self.0.eq_ignore_ascii_case("postmaster")
+    }
 }
 
 /// Quoted where RFC 5321 §4.1.2 needs it.
@@ -317,6 +322,16 @@ pub enum ForwardPath {
     Postmaster,
     /// A mailbox.
     Address(Address),
+}
+
+impl ForwardPath {
+    /// True for the postmaster of whatever domain.
+    pub fn is_postmaster(&self) -> bool {
+        match self {
+            ForwardPath::Postmaster => true,
+            ForwardPath::Address(address) => address.local_part().is_postmaster(),
+        }
+    }
 }
 
 /// With its angle brackets.

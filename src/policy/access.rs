@@ -20,4 +20,17 @@ impl Access {
     pub fn is_open(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
+
+    /// The answer where another permission is needed as well: the stricter; of two refusals the first.
+    pub fn and(self, other: impl FnOnce() -> Self) -> Self {
+        if !self.is_open() {
+            return self;
+        }
+        match (self, other()) {
+            (refused @ Self::Refused(_), _) | (_, refused @ Self::Refused(_)) => refused,
+            (Self::Pending, _) | (_, Self::Pending) => Self::Pending,
+            (Self::Provisional, _) | (_, Self::Provisional) => Self::Provisional,
+            (Self::Allowed, Self::Allowed) => Self::Allowed,
+        }
+    }
 }

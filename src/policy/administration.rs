@@ -32,7 +32,7 @@ pub enum Operation {
     Organisation,
     /// To see an account.
     ShowAccount,
-    /// To set what is its owner's: forward, auto reply, blocked senders, password.
+    /// To set what is its owner's: forward, auto reply, blocked and allowed senders, password.
     OwnSettings,
     /// To see a group as a whole, and change its members, whitelist, permission, moderation and settings; not its
     /// addresses, managers, owning department and grants, which are the organisation's.

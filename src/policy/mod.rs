@@ -4,9 +4,11 @@
 pub mod administration;
 pub mod answer;
 pub mod auto_reply;
+pub mod blocklist;
 pub mod dmarc;
 pub mod gateway;
 pub mod group;
+pub mod lists;
 pub mod login;
 pub mod message;
 pub mod ownership;

@@ -1,7 +1,9 @@
 //! May this recipient join the transaction? Asked at RCPT (policy semantics §3.4, §4, §10, §18, §19).
 
+use std::sync::Arc;
+
 use super::rate::Rate;
-use super::{Access, Reason, Verdict};
+use super::{Access, Reason, Verdict, blocklist};
 
 /// What is known at RCPT.
 #[derive(Clone, Debug)]
@@ -10,6 +12,8 @@ pub struct Facts {
     pub may_relay: bool,
     /// The address goes beyond ASCII, and MAIL did not say SMTPUTF8.
     pub lacks_smtputf8: bool,
+    /// A block list has the client, and the recipient is not postmaster.
+    pub client_listed: Option<Arc<blocklist::Refusal>>,
     /// Where the forward-path leads.
     pub destination: Destination,
     /// The sender's scope does not reach there.
@@ -32,7 +36,7 @@ pub enum Destination {
     /// To an account or group here, with what the permissions say.
     Local(Access),
     /// To an account that is frozen and refuses its mail.
-    Frozen(Option<std::sync::Arc<str>>),
+    Frozen(Option<Arc<str>>),
     /// A one-time address that may be answered.
     Question,
     /// Hosted domain, nobody of that name.
@@ -69,7 +73,7 @@ pub enum Standing {
     Alone,
 }
 
-/// The order of policy semantics §19: count, rate, relay permission, scope, lookup, state, permissions, room, and whether it
+/// The order of policy semantics §19: count, rate, relay permission, the client's reputation, scope, lookup, state, permissions, room, and whether it
 /// may travel with the others.
 pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
     let refuse = |reason| Err(Verdict::Refuse(reason));
@@ -86,6 +90,9 @@ pub fn decide(facts: &Facts) -> Result<Standing, Verdict> {
     }
     if facts.destination == Destination::Foreign && !facts.may_relay {
         return refuse(Reason::RelayingDenied);
+    }
+    if let Some(refusal) = &facts.client_listed {
+        return refuse(Reason::ClientListed(refusal.clone()));
     }
     if facts.is_beyond_scope {
         return refuse(Reason::SendScope);
@@ -134,6 +141,7 @@ mod tests {
         let outside = || Facts {
             may_relay: false,
             lacks_smtputf8: false,
+            client_listed: None,
             destination: allowed(),
             is_beyond_scope: false,
             room: Room::Fits,

@@ -73,7 +73,8 @@ fn is_internal(directory: &Directory, identity: &Identity, organisation: Option<
     of.is_some() && of == organisation
 }
 
-fn matches_identity(directory: &Directory, pattern: &AddressPattern, identity: &Identity) -> bool {
+/// True if the pattern names the identity.
+pub fn matches_identity(directory: &Directory, pattern: &AddressPattern, identity: &Identity) -> bool {
     match identity {
         Identity::External(address) => matches_address(pattern, address),
         Identity::Account(id) => matches_account(directory, pattern, *id),

@@ -1,6 +1,8 @@
-//! Verdicts and their reasons, without a text for the peer in them, but for what an administrator wrote.
+//! Verdicts and their reasons, without a text for the peer in them, but for what an administrator or a block list wrote.
 
 use std::sync::Arc;
+
+use super::blocklist;
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub enum Reason {
     ReceiveScope,
     /// `need.utf8`: an address beyond ASCII without SMTPUTF8.
     Smtputf8Required,
+    /// `sender.listed`: the recipient's domain does not want to hear the sender.
+    SenderBlocked,
+    /// `client.listed`: a block list has the client.
+    ClientListed(Arc<blocklist::Refusal>),
     /// `relay.denied`: a foreign recipient, from somebody who may not send there.
     RelayingDenied,
     /// `user.unknown`: hosted domain, but no such address.

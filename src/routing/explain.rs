@@ -8,15 +8,16 @@ use super::plan::{Facts, Folder, Omitted, Plan, Return, plan};
 use super::resolve::{self, Resolution};
 use crate::directory::{Directory, Edge, Group, Step as LookupStep, Target};
 use crate::mail::{AccountId, ForwardPath, GroupId};
+use crate::policy::lists::{self, Correspondent, Level, Listed};
 use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Room, Standing};
 use crate::policy::sender::{Claim, Identity, Origin, Sender, Verification};
-use crate::policy::{Access, Verdict, group};
+use crate::policy::{Access, Reason, Verdict, group};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about: `sender`, `lookup`, `group`, `member`, `verdict`, `delivery`, `forward`.
+    /// What it is about: `sender`, `lookup`, `group`, `list`, `member`, `verdict`, `delivery`, `forward`.
     pub about: &'static str,
     /// What was found.
     pub text: String,
@@ -48,6 +49,7 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
     let facts = recipient::Facts {
         may_relay: matches!(sender.origin, Origin::Authenticated { .. } | Origin::TrustedRelay { .. }),
         lacks_smtputf8: false,
+        client_listed: None,
         destination: resolve::destination(directory, sender, &resolution),
         is_beyond_scope: resolve::is_beyond_scope(directory, sender, &resolution),
         room: Room::Fits,
@@ -57,6 +59,9 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
         others: None,
     };
     let verdict = recipient::decide(&facts);
+    if matches!(verdict, Err(Verdict::Refuse(Reason::SenderBlocked))) {
+        findings.blocked(sender, &resolution);
+    }
     findings.verdict(&verdict);
     let addressed = match resolution {
         Resolution::Local(addressed) => Some(addressed),
@@ -65,9 +70,10 @@ pub fn explain(directory: &Directory, sender: &Sender, own_address: IpAddr, to: 
     };
     let plan = match (&verdict, addressed) {
         (Ok(_), Some(addressed)) => {
-            let expansion = expand::expand(directory, &sender.assuming(true), &[addressed]);
+            let verified = sender.assuming(true);
+            let expansion = expand::expand(directory, &verified, &[addressed]);
             findings.expansion(&expansion);
-            let plan = plan(directory, sender, &Facts::default(), &expansion.deliveries);
+            let plan = plan(directory, &verified, &Facts::default(), &expansion.deliveries);
             findings.plan(&expansion, &plan);
             plan
         }
@@ -89,6 +95,7 @@ pub fn explain_question(
     let facts = recipient::Facts {
         may_relay: false,
         lacks_smtputf8: false,
+        client_listed: None,
         destination,
         is_beyond_scope: false,
         room: Room::Fits,
@@ -224,6 +231,34 @@ impl Findings<'_> {
         }
     }
 
+    /// The entry for which a domain refuses the sender.
+    fn blocked(&mut self, sender: &Sender, resolution: &Resolution) {
+        let directory = self.directory;
+        let from = Correspondent { sender, authors: &[] };
+        match resolution {
+            Resolution::Local(Addressed::Account { account, .. }) => {
+                let account = directory.account(*account);
+                let listed = account.and_then(|account| Some((account.id, lists::says(directory, account, from)?)));
+                self.listed(listed.as_slice());
+            }
+            Resolution::Local(Addressed::Group(id)) => {
+                let group = directory.group(*id);
+                let text = group.and_then(|group| lists::group_text(directory, group, from));
+                self.list.extend(text.map(|text| Finding { about: "list", text }));
+            }
+            Resolution::Local(Addressed::External(_)) | Resolution::Foreign(_) | Resolution::Unknown => {}
+        }
+    }
+
+    /// The entries that decide for accounts.
+    fn listed(&mut self, listed: &[(AccountId, Listed)]) {
+        for (id, listed) in listed.iter().take(SHOWN) {
+            if let Some(account) = self.directory.account(*id) {
+                self.say("list", format!("{}: {}", account.address, listed.text(self.directory, account)));
+            }
+        }
+    }
+
     fn verdict(&mut self, verdict: &Result<Standing, Verdict>) {
         let text = match verdict {
             Ok(Standing::Settled) => "accepted".to_owned(),
@@ -265,6 +300,7 @@ impl Findings<'_> {
     }
 
     fn plan(&mut self, expansion: &Expansion, plan: &Plan) {
+        self.listed(&plan.listed);
         for local in plan.local.iter().take(SHOWN) {
             let how = match local.via {
                 Via::Direct => String::new(),
@@ -296,7 +332,8 @@ impl Findings<'_> {
         }
         for (id, why) in &plan.omitted {
             let why = match why {
-                Omitted::Blocked => "its owner has blocked the sender",
+                Omitted::Blocked(Level::Account) => "its owner has blocked the sender",
+                Omitted::Blocked(Level::Domain) => "its domain has blocked the sender",
                 Omitted::Forwarded => "forwarded, no copy kept",
             };
             self.say("delivery", format!("{} stores nothing: {why}", self.account(*id)));

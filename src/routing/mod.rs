@@ -14,7 +14,9 @@ pub use expand::{
 };
 pub use explain::{Explanation, Finding, explain, explain_question};
 pub use plan::{FORWARD_HOPS, Facts, Folder, Junk, Local, Omitted, Plan, Remote, Return, plan};
-pub use resolve::{Resolution, destination, external_members, is_beyond_scope, look_up, refuses_all, resolve};
+pub use resolve::{
+    Resolution, all_allow, all_refuse, destination, external_members, is_beyond_scope, look_up, refuses_all, resolve,
+};
 
 #[cfg(test)]
 mod tests;

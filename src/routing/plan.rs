@@ -1,15 +1,16 @@
-//! The plan: what becomes of a message once expansion and mail rules have spoken: per account its state, its owner's
-//! blacklist, forwards, where the copy lies (policy semantics §11, §19). Pure.
+//! The plan: what becomes of a message once expansion and mail rules have spoken: per account its state, the lists of
+//! senders that hold for it, forwards, where the copy lies (policy semantics §11, §19). Pure.
 
 use std::collections::{HashMap, HashSet};
 
 use super::expand::{self, Addressed, Delivery, Receiver, Via};
 use super::resolve::refuses_all;
 use crate::directory::{
-    Account, AccountState, BlockAction, Directory, ExternalForward, Forward, Group, Incoming, Target,
+    Account, AccountState, Directory, DomainBlockAction, ExternalForward, Forward, Group, Incoming, Target,
 };
-use crate::mail::{AccountId, Address, AddressKey, Domain, GroupId};
-use crate::policy::sender::{Identity, Origin, Sender};
+use crate::mail::{AccountId, Address, AddressKey, Domain, DomainId, GroupId};
+use crate::policy::lists::{self, Correspondent, Level, Listed, Says};
+use crate::policy::sender::{Origin, Sender};
 use crate::policy::{group, scope};
 
 /// Hops of one chain of local forwards (policy semantics §23).
@@ -20,8 +21,12 @@ pub const FORWARD_HOPS: usize = 5;
 pub struct Facts {
     /// The addresses in its Delivered-To fields: where it has been forwarded from (policy semantics §11.2).
     pub delivered_to: Vec<AddressKey>,
-    /// Accounts for which it is junk: by a mail rule, or for all.
+    /// The addresses of its From field.
+    pub authors: Vec<Address>,
+    /// Accounts for which filters take it for junk; what a list allows is none.
     pub junk: Junk,
+    /// Accounts for which a mail rule says that it is junk, whatever a list allows.
+    pub junk_by_rule: HashSet<AccountId>,
     /// Deliveries that do not take place because a mail rule ended them, by their place in the list. Forwards do not
     /// bring the message to these accounts by a detour.
     pub ended: HashSet<usize>,
@@ -30,7 +35,7 @@ pub struct Facts {
     pub by_rules: Option<(usize, Domain)>,
 }
 
-/// For whom a message is junk.
+/// For whom filters take a message for junk.
 #[derive(Debug, Default)]
 pub enum Junk {
     /// For nobody.
@@ -95,8 +100,8 @@ pub enum Return {
 /// Why an account that should have a copy has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Omitted {
-    /// The owner does not want to hear this sender.
-    Blocked,
+    /// The owner, or the domain, does not want to hear this sender.
+    Blocked(Level),
     /// Forwarded, and no copy kept.
     Forwarded,
 }
@@ -110,6 +115,8 @@ pub struct Plan {
     pub remote: Vec<Remote>,
     /// Accounts that were reached and have no copy.
     pub omitted: Vec<(AccountId, Omitted)>,
+    /// Accounts for which a list of senders decided.
+    pub listed: Vec<(AccountId, Listed)>,
     /// Forwards that could not be carried out: whose, and to whom.
     pub failed: Vec<(AccountId, Target)>,
 }
@@ -129,6 +136,7 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
         visiting: Vec::new(),
         addresses: HashSet::new(),
         plan: Plan::default(),
+        domains: HashMap::new(),
         delivery: 0,
         rewritten: facts.by_rules.clone(),
     };
@@ -176,6 +184,8 @@ struct Planner<'a> {
     visiting: Vec<AccountId>,
     addresses: HashSet<AddressKey>,
     plan: Plan,
+    /// What the lists of domains say, asked once.
+    domains: HashMap<DomainId, Option<Listed>>,
     /// The place of the delivery that is being planned.
     delivery: usize,
     /// See [`Facts::by_rules`].
@@ -191,18 +201,20 @@ impl Planner<'_> {
             return;
         };
         let before = std::mem::replace(&mut self.delivery, place);
-        if *via != Via::Postmaster && self.block_action(account) == Some(BlockAction::Drop) {
-            self.plan.omitted.push((id, Omitted::Blocked));
-        } else {
-            self.place(account, *via, detail.clone(), &[]);
-        }
+        self.place(account, *via, detail.clone(), &[]);
         self.delivery = before;
     }
 
-    /// Forwards from this account, and stores with it unless the forwards suffice. `chain`: the accounts that forwarded
-    /// it here.
+    /// Forwards from this account, and stores with it unless the forwards suffice or a list wants none of it. `chain`: the
+    /// accounts that forwarded it here.
     fn place(&mut self, account: &Account, via: Via, detail: Option<String>, chain: &[AccountId]) {
-        let junk = via != Via::Postmaster && self.is_junk(account);
+        let listed = if via == Via::Postmaster { None } else { self.listed(account) };
+        self.plan.listed.extend(listed.map(|listed| (account.id, listed)));
+        if let Some(Listed { level, says: Says::Blocked(DomainBlockAction::Drop), .. }) = listed {
+            self.plan.omitted.push((account.id, Omitted::Blocked(level)));
+            return;
+        }
+        let junk = via != Via::Postmaster && self.is_junk(account, listed);
         let forwards = Forwards::of(account);
         let is_looping = self.visiting.len() >= FORWARD_HOPS || self.has_been_at(account);
         let mut stays = true;
@@ -268,10 +280,7 @@ impl Planner<'_> {
             return false;
         }
         self.claimed.insert(id);
-        match self.block_action(account) {
-            Some(BlockAction::Drop) => self.plan.omitted.push((id, Omitted::Blocked)),
-            Some(BlockAction::Junk) | None => self.place(account, Via::Direct, None, hops),
-        }
+        self.place(account, Via::Direct, None, hops);
         true
     }
 
@@ -323,34 +332,27 @@ impl Planner<'_> {
             .any(|key| *key == own || self.directory.aliases_of(account.id).any(|alias| alias.address.key() == *key))
     }
 
-    fn is_junk(&self, account: &Account) -> bool {
-        let by_rule = match &self.facts.junk {
+    fn is_junk(&self, account: &Account, listed: Option<Listed>) -> bool {
+        let by_filter = match &self.facts.junk {
             Junk::Nobody => false,
             Junk::Some(accounts) => accounts.contains(&account.id),
             Junk::All => true,
         };
-        by_rule || self.block_action(account) == Some(BlockAction::Junk)
+        let by_list = match listed.map(|listed| listed.says) {
+            Some(Says::Blocked(_)) => true,
+            Some(Says::Allowed) => false,
+            None => by_filter,
+        };
+        by_list || self.facts.junk_by_rule.contains(&account.id)
     }
 
-    /// What the owner's blacklist says of the sender: of its identity or its claim, for to be refused a claim is enough.
-    fn block_action(&self, account: &Account) -> Option<BlockAction> {
-        let blocked = &account.settings().blocked;
-        if blocked.is_empty() || account.state == AccountState::Frozen {
-            return None;
-        }
-        let identities = self.sender.identities();
-        let names = |sender: &crate::directory::AddressPattern| {
-            let by_path = match &self.sender.reverse_path {
-                crate::mail::ReversePath::Address(address) => scope::matches_address(sender, address),
-                crate::mail::ReversePath::Null => false,
-            };
-            by_path
-                || identities.iter().any(|identity| match identity {
-                    Identity::Account(id) => scope::matches_account(self.directory, sender, *id),
-                    Identity::Group(_) | Identity::External(_) => false,
-                })
-        };
-        blocked.iter().find(|b| names(&b.sender)).map(|b| b.action)
+    fn listed(&mut self, account: &Account) -> Option<Listed> {
+        let directory = self.directory;
+        let from = Correspondent { sender: self.sender, authors: &self.facts.authors };
+        lists::of_account(directory, account, from).or_else(|| {
+            let domain = lists::domain_of(directory, account)?;
+            *self.domains.entry(domain.id).or_insert_with(|| lists::of_domain(directory, domain, from))
+        })
     }
 }
 

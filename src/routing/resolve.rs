@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::expand::{Addressed, Receiver, admit, expand};
+use super::expand::{Addressed, Delivery, Receiver, admit, expand};
 use crate::directory::{Account, AccountState, Directory, Incoming, Lookup, Step};
-use crate::mail::{Address, AddressLiteral, ForwardPath, Host};
+use crate::mail::{AccountId, Address, AddressLiteral, ForwardPath, Host};
+use crate::policy::lists::{self, Correspondent};
 use crate::policy::recipient::Destination;
 use crate::policy::sender::Sender;
 use crate::policy::{Access, scope};
@@ -56,7 +57,10 @@ pub fn destination(directory: &Directory, sender: &Sender, resolution: &Resoluti
         Resolution::Unknown => Destination::Unknown,
         Resolution::Foreign(_) | Resolution::Local(Addressed::External(_)) => Destination::Foreign,
         Resolution::Local(Addressed::Group(id)) => match directory.group(*id) {
-            Some(group) => Destination::Local(admit(directory, sender, group)),
+            Some(group) => {
+                let by_lists = || lists::admits_to_group(directory, group, at_rcpt(sender));
+                Destination::Local(admit(directory, sender, group).and(by_lists))
+            }
             None => Destination::Unknown,
         },
         Resolution::Local(Addressed::Account { account, step, .. }) => match directory.account(*account) {
@@ -65,10 +69,52 @@ pub fn destination(directory: &Directory, sender: &Sender, resolution: &Resoluti
             Some(account) if refuses_all(account) => {
                 Destination::Frozen(account.settings().refusal_text.as_deref().map(Arc::from))
             }
-            Some(account) => Destination::Local(scope::receive(directory, sender, account)),
+            Some(account) => {
+                let by_lists = || lists::admits(directory, account, at_rcpt(sender));
+                Destination::Local(scope::receive(directory, sender, account).and(by_lists))
+            }
             None => Destination::Unknown,
         },
     }
+}
+
+/// Who sends, as far as RCPT knows.
+fn at_rcpt(sender: &Sender) -> Correspondent<'_> {
+    Correspondent { sender, authors: &[] }
+}
+
+/// True if lists of domains refuse a message for all its recipients, now that its authors are known: one answer is given
+/// for all, so that what only some refuse lies in their Junk folders.
+pub fn all_refuse<'a>(
+    directory: &Directory,
+    from: Correspondent<'_>,
+    recipients: impl IntoIterator<Item = &'a Addressed>,
+) -> bool {
+    let refuses = |addressed: &Addressed| match addressed {
+        Addressed::External(_) | Addressed::Account { step: Step::Postmaster, .. } => false,
+        Addressed::Account { account, .. } => {
+            directory.account(*account).is_some_and(|account| !lists::admits(directory, account, from).is_open())
+        }
+        Addressed::Group(id) => {
+            directory.group(*id).is_some_and(|group| !lists::admits_to_group(directory, group, from).is_open())
+        }
+    };
+    recipients.into_iter().all(refuses)
+}
+
+/// True if every account that these recipients lead to allows the sender: then no filter needs to look for junk.
+pub fn all_allow(directory: &Directory, from: Correspondent<'_>, recipients: &[Addressed]) -> bool {
+    // A large group takes its time.
+    if !lists::is_proven(from.sender) {
+        return false;
+    }
+    let expansion = expand(directory, from.sender, recipients);
+    let account = |delivery: &Delivery| match delivery.to {
+        Receiver::Account(id) => Some(id),
+        Receiver::External(_) => None,
+    };
+    let accounts: Option<Vec<AccountId>> = expansion.deliveries.iter().map(account).collect();
+    expansion.held.is_empty() && accounts.is_some_and(|accounts| lists::all_allow(directory, from, accounts))
 }
 
 /// True for a sender whose scope does not reach the addressed recipient. Groups are internal (policy semantics §10.2).
@@ -106,5 +152,5 @@ pub fn refuses_all(account: &Account) -> bool {
 
 fn is_own_postmaster(address: &Address, own_address: IpAddr) -> bool {
     matches!(address.host(), Host::Literal(AddressLiteral::Ip(ip)) if *ip == own_address)
-        && address.local_part().as_str().eq_ignore_ascii_case("postmaster")
+        && address.local_part().is_postmaster()
 }

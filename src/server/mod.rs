@@ -6,8 +6,10 @@ pub mod sasl;
 pub mod smtp;
 
 mod abuse;
+mod blocklists;
 mod rates;
 mod services;
 
+pub use blocklists::Blocklists;
 pub use rates::{RateLimits, Rates};
 pub use services::{LiveDirectory, Over, Publish, Services, SessionLimits, SessionOwner, Shutdown};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Rates;
+use super::{Blocklists, Rates};
 use crate::accept::{Desk, Turns};
 use crate::directory::{Account, Directory, Suspension};
 use crate::emailauth::EmailAuth;
@@ -40,6 +40,8 @@ pub struct Services {
     pub limits: SessionLimits,
     /// What accounts and clients send.
     pub rates: Arc<Rates>,
+    /// What others say of clients.
+    pub blocklists: Arc<Blocklists>,
     /// Bounds of what accepting does at once.
     pub turns: Turns,
     /// What this server is to the world.

@@ -219,6 +219,7 @@ async fn services(
         tls: None,
         limits: SessionLimits::default(),
         rates: Rates::new(limits),
+        blocklists: Arc::default(),
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
         hooks: Arc::default(),

@@ -1,7 +1,7 @@
 //! Accounts and aliases (policy semantics §5, §10, §11).
 
 use super::*;
-use crate::directory::{AddressPattern, AutoReply, Target};
+use crate::directory::{AutoReply, Target};
 
 impl Draft {
     pub(super) fn put_account(&mut self, account: &Account) -> Result<(), Refusal> {
@@ -141,8 +141,8 @@ fn check_settings(account: &Account) -> Result<(), Refusal> {
     for reply in [&settings.vacation, &settings.admin_reply].into_iter().flatten() {
         check_reply(reply)?;
     }
-    if settings.blocked.len() > LIST_ENTRIES || settings.grants.len() > LIST_ENTRIES {
-        return invalid(format!("a list of an account has at most {LIST_ENTRIES} entries"));
+    if settings.grants.len() > LIST_ENTRIES {
+        return invalid(format!("an account has at most {LIST_ENTRIES} grants"));
     }
     let listed = [&settings.send_scope, &settings.receive_scope].into_iter().any(|scope| match scope {
         crate::directory::Scope::List(list) => list.len() > LIST_ENTRIES,
@@ -155,10 +155,7 @@ fn check_settings(account: &Account) -> Result<(), Refusal> {
     if limits.into_iter().flatten().any(|limit| limit > MOST_PER_LIMIT) {
         return invalid(format!("a limit of what an account sends is at most {MOST_PER_LIMIT}"));
     }
-    let patterns = settings.blocked.iter().map(|b| &b.sender);
-    if patterns.into_iter().any(|p| matches!(p, AddressPattern::Group(_) | AddressPattern::Department(_))) {
-        return invalid("a blocked sender is an address, an account or a domain".to_owned());
-    }
+    lists::check(settings.blocked.iter().map(|b| &b.sender), &settings.allowed)?;
     match settings.refusal_text.as_deref() {
         Some(text)
             if text.is_empty() || text.len() > 400 || !text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) =>

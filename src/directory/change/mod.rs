@@ -13,6 +13,7 @@ use crate::mail::{AccountId, Address, AliasId, DepartmentId, DomainId, GroupId, 
 
 mod account;
 mod group;
+mod lists;
 mod organisation;
 mod rule;
 

@@ -48,6 +48,7 @@ impl Draft {
         if let Some(account) = domain.catch_all {
             self.check_account_of(account, domain.organisation)?;
         }
+        lists::check(domain.blocked.iter().map(|b| &b.sender), &domain.allowed)?;
         match self.next.domains.get(&domain.id) {
             Some(old)
                 if old.name != domain.name
@@ -74,6 +75,11 @@ impl Draft {
         }
         if found.organisation != domain.organisation {
             return Err(Refusal::Invalid(format!("domain {} is another organisation's", found.name)));
+        }
+        if !domain.blocked.is_empty() || !domain.allowed.is_empty() {
+            let what =
+                format!("lists of senders are those of {}, of which {} is a second name", found.name, domain.name);
+            return Err(Refusal::Invalid(what));
         }
         let others = |d: &&Arc<DomainRecord>| d.alias_of == Some(principal) && d.id != domain.id;
         if self.next.domains.values().filter(others).count() >= DOMAIN_ALIASES {

@@ -21,6 +21,8 @@ fn domain(id: u32, name: &str) -> Change {
         organisation: OrganisationId::new(1).unwrap(),
         alias_of: None,
         catch_all: None,
+        blocked: Vec::new(),
+        allowed: Vec::new(),
         created: NOW,
     })
 }
@@ -69,6 +71,8 @@ fn names_of_one_time_addresses_are_nobodys() {
         organisation: OrganisationId::new(1).unwrap(),
         alias_of: None,
         catch_all: AccountId::new(1),
+        blocked: Vec::new(),
+        allowed: Vec::new(),
         created: NOW,
     });
     let directory = apply_all(&fixture(), &[caught]).unwrap().0;

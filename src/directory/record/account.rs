@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AddressPattern, Target};
+use super::{AddressPattern, Blocked, Target};
 use crate::mail::{AccountId, Address, AliasId, DepartmentId, Timestamp};
 
 /// An owner of addresses, credentials and mailboxes.
@@ -137,8 +137,11 @@ pub struct AccountSettings {
     pub vacation: Option<AutoReply>,
     /// Set by an admin.
     pub admin_reply: Option<AutoReply>,
-    /// The owner's blacklist.
+    /// Whom the owner does not want to hear.
     pub blocked: Vec<Blocked>,
+    /// Whose mail the owner does not want to find in Junk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AddressPattern>,
     /// Rights of others on this account.
     pub grants: Vec<Grant>,
     /// Messages that it may send within a minute, 0 for no limit; without it as many as the server says.
@@ -217,6 +220,7 @@ impl AccountSettings {
         vacation: None,
         admin_reply: None,
         blocked: Vec::new(),
+        allowed: Vec::new(),
         grants: Vec::new(),
         messages_per_minute: None,
         recipients_per_day: None,
@@ -315,25 +319,6 @@ pub struct AutoReply {
     /// If given, only these are answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contacts: Option<Vec<AddressPattern>>,
-}
-
-/// A sender whom the owner does not want to hear (policy semantics §6.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blocked {
-    /// Whom.
-    pub sender: AddressPattern,
-    /// What becomes of the mail.
-    pub action: BlockAction,
-}
-
-/// What becomes of a blocked sender's mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlockAction {
-    /// Goes to Junk.
-    Junk,
-    /// Accepted and not stored.
-    Drop,
 }
 
 /// A right of one account on another principal (policy semantics §1).

@@ -5,10 +5,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use account::{
-    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, BlockAction, Blocked,
-    Credentials, Forward, ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
+    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Credentials, Forward,
+    ForwardTarget, Grant, Incoming, Right, Scope, ScramVerifier, Suspension, SuspensionCause,
 };
 pub use group::{DepartmentScope, Edge, Group, Listing, Members, Mode, Moderated, Moderation, Nested};
+pub use lists::{BlockAction, Blocked, DomainBlockAction, DomainBlocked};
 pub use organisation::{Department, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind};
 pub use principal::{AddressPattern, SenderEntry, Target, is_subdomain};
 pub use rule::{
@@ -19,6 +20,7 @@ pub use signing::{DkimKey, DomainKeys, KeyPair, KeyState, PAIRS_PER_DOMAIN, Priv
 
 mod account;
 mod group;
+mod lists;
 mod organisation;
 mod principal;
 mod rule;
@@ -127,6 +129,21 @@ mod tests {
         ] {
             assert_eq!(decode::<Alias>(ALIAS, 7, &octets), Err(want), "{case}");
         }
+    }
+
+    /// A domain as it was stored before it had lists of senders.
+    #[test]
+    fn domains_of_before_are_read() {
+        let octets = b"\x01{\"id\":7,\"name\":\"corp.test\",\"organisation\":1,\"created\":5}";
+        let domain: DomainRecord = decode(DOMAIN, 7, octets).unwrap();
+        assert!(domain.blocked.is_empty() && domain.allowed.is_empty());
+        assert_eq!(encode(&domain), octets, "and written as before, for whoever goes back a version");
+        let entry = DomainBlocked {
+            sender: AddressPattern::Domain(Domain::parse("evil.test").unwrap()),
+            action: DomainBlockAction::Refuse,
+        };
+        let listed = DomainRecord { blocked: vec![entry], ..domain };
+        assert_eq!(decode(DOMAIN, 7, &encode(&listed)), Ok(listed));
     }
 
     /// A relay as it was stored before gateways had a name in their Received fields.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{AddressPattern, DomainBlocked};
 use crate::mail::{AccountId, DepartmentId, Domain, DomainId, Network, OrganisationId, RelayId, Timestamp};
 
 /// The owner of one or more domains.
@@ -82,6 +83,12 @@ pub struct DomainRecord {
     /// Who receives mail for addresses that nobody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_all: Option<AccountId>,
+    /// Whom its accounts do not hear, unless they say otherwise themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<DomainBlocked>,
+    /// Whose mail is no junk for its accounts, unless they say otherwise themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AddressPattern>,
     /// When it was added.
     pub created: Timestamp,
 }

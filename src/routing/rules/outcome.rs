@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{CopyForm, HoldOutcome, Target};
 use crate::mail::{AccountId, MailboxName, RuleId};
-use crate::routing::plan::{Junk, Plan};
+use crate::routing::plan::Plan;
 
 /// What rules make of a message. Without rules that match it is empty, and means nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -245,11 +245,6 @@ impl Outcome {
         let later = std::mem::take(&mut self.forwards);
         self.forwards = forwards.to_vec();
         self.forwards.extend(later.into_iter().filter(|f| forwards.iter().all(|known| known.to != f.to)));
-    }
-
-    /// What the plan needs to know of it: [`Facts::junk`](crate::routing::Facts::junk).
-    pub fn junk(&self) -> Junk {
-        if self.junk.is_empty() { Junk::Nobody } else { Junk::Some(self.junk.clone()) }
     }
 
     /// The places of deliveries that do not take place: [`Facts::ended`](crate::routing::Facts::ended).

@@ -102,6 +102,7 @@ fn p58_unreadable_policy_defers() {
     let facts = |destination, room| recipient::Facts {
         may_relay: true,
         lacks_smtputf8: false,
+        client_listed: None,
         destination,
         is_beyond_scope: false,
         room,

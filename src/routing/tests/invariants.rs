@@ -171,6 +171,8 @@ fn base() -> Vec<(u8, u32, Vec<u8>)> {
         organisation: OrganisationId::new(organisation).unwrap(),
         alias_of: alias_of.and_then(DomainId::new),
         catch_all: None,
+        blocked: Vec::new(),
+        allowed: Vec::new(),
         created: NOW,
     };
     let department = |id: u32, parent: Option<u32>| Department {

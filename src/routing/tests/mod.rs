@@ -10,6 +10,7 @@ mod expansion;
 mod forwarding;
 mod group_permission;
 mod invariants;
+mod lists;
 mod lookup;
 mod nested;
 mod ownership;
@@ -229,6 +230,7 @@ fn rcpt(
     let facts = recipient::Facts {
         may_relay: matches!(sender.class(), "O1" | "O2"),
         lacks_smtputf8,
+        client_listed: None,
         destination: destination(directory, sender, &resolution),
         is_beyond_scope: is_beyond_scope(directory, sender, &resolution),
         room: Room::Fits,
@@ -267,6 +269,7 @@ fn key(verdict: &Verdict) -> &'static str {
         (Reason::SendBlocked, false) => "send.blocked",
         (Reason::SendScope, false) => "send.scope",
         (Reason::ReceiveScope, false) => "recv.scope",
+        (Reason::SenderBlocked, false) => "sender.listed",
         (Reason::Smtputf8Required, false) => "need.utf8",
         (Reason::RelayingDenied, false) => "relay.denied",
         (Reason::UserUnknown, false) => "user.unknown",

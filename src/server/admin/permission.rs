@@ -344,8 +344,8 @@ fn differs_in_own_settings_only(directory: &Directory, old: &Account, new: &Acco
         return false;
     }
     let after = AccountSpec::describe(new, directory);
-    let (forward, vacation, blocked) = (after.forward.clone(), after.vacation.clone(), after.blocked.clone());
-    AccountSpec { forward, vacation, blocked, ..AccountSpec::describe(old, directory) } == after
+    let AccountSpec { forward, vacation, blocked, allowed, .. } = after.clone();
+    AccountSpec { forward, vacation, blocked, allowed, ..AccountSpec::describe(old, directory) } == after
 }
 
 /// See [`Operation::ManageGroup`].

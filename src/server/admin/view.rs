@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::spec::{AccountSpec, DomainSpec};
+use super::spec::{AccountSpec, DomainBlockedSpec, DomainSpec};
 use crate::directory::{
     Account, AccountState, Alias, Directory, DomainRecord, Group, Mode, Moderated, Suspension, SuspensionCause,
 };
 use crate::login::locks::Lock;
 use crate::mail::{AccountId, Address, AliasId, Domain, DomainId, GroupId, Timestamp};
+use crate::policy::blocklist::{Action, Standing, Test};
 use crate::store::CheckReport;
 
 /// A hosted domain.
@@ -43,6 +44,12 @@ pub struct DomainDetail {
     pub accounts: usize,
     /// Aliases in it.
     pub aliases: usize,
+    /// Senders whom its accounts do not hear; left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<DomainBlockedSpec>,
+    /// Senders whose mail is no junk for its accounts; left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// What the DNS had of its records when it was asked last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsSummary>,
@@ -178,6 +185,23 @@ pub struct Status {
     pub accounts: usize,
     /// Aliases.
     pub aliases: usize,
+}
+
+/// A DNS block list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlocklistView {
+    /// Below which name it is asked.
+    pub zone: String,
+    /// What becomes of mail from a client that it lists.
+    pub action: Action,
+    /// Whether it is asked.
+    pub standing: Standing,
+    /// When it was tested last (RFC 3339, UTC); left out before its first test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<String>,
+    /// What that test has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Test>,
 }
 
 /// What `check` counted and found.

@@ -53,6 +53,7 @@ impl World {
             tls: None,
             limits,
             rates: crate::server::Rates::new(crate::server::RateLimits::default()),
+            blocklists: Arc::default(),
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
             hooks: Arc::default(),

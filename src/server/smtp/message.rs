@@ -12,10 +12,11 @@ use crate::hooks::Handling;
 use crate::mail::{ReversePath, Timestamp};
 use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
+use crate::policy::lists::Correspondent;
 use crate::policy::ownership::{self, Addition};
 use crate::policy::recipient::{Destination, Standing};
 use crate::policy::sender::{Sender, Verification};
-use crate::policy::{self, Access};
+use crate::policy::{self, Access, blocklist};
 use crate::proto::authres::{AuthResults, Identities, SpfResult};
 use crate::proto::message::{HeaderAddresses, Received, header, header_from, sender_addresses};
 use crate::proto::smtp::{Defect, Reply};
@@ -168,6 +169,10 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     if disowned(&transaction.directory, &standing.kept, &auth) == Treatment::Refused {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Dmarc));
     }
+    let claimed = Correspondent { sender: &sender, authors: &from.addresses };
+    if routing::all_refuse(&transaction.directory, claimed, standing.kept.iter().map(|to| &to.addressed)) {
+        return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SenderBlocked));
+    }
     let server = results.as_deref().unwrap_or_default().as_bytes();
     let (handling, is_discarded) = match asking::message(session, transaction, &incoming, &auth, server).await {
         Asked::Handled(handling) => (handling, false),
@@ -281,6 +286,7 @@ pub(super) fn origin(session: &Session, transaction: &Transaction) -> Origin {
         client: Some(session.client().to_string()),
         helo: transaction.greeted.client.to_string(),
         login: transaction.greeted.login.as_ref().map(|l| l.account.address.clone()),
+        blocklists: session.listed.of(session.client()).to_vec(),
     }
 }
 
@@ -463,6 +469,7 @@ fn trace_of(
         },
         id: incoming.id(),
         results,
+        listed: &blocklist::fields(session.client(), &session.listed.of(session.client())),
         recipient,
         at: now,
     })

@@ -17,6 +17,7 @@ mod chunks;
 mod data;
 mod gateway;
 mod greeting;
+mod listed;
 mod message;
 mod preview;
 mod question;

@@ -135,6 +135,7 @@ pub(super) fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: R
         // What a user may send to whom is not asked: nothing is sent.
         may_relay: false,
         lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
+        client_listed: None,
         destination: destination(&found, sender.account(), &sender.reverse_path),
         is_beyond_scope: false,
         room: Room::Fits,

@@ -20,6 +20,7 @@ pub(super) fn verdict(verdict: Verdict) -> Option<Reply> {
 
 /// The verdict gives the class, the reason the rest, so that reply code and enhanced code cannot disagree.
 fn because(class: u8, reason: Reason) -> Reply {
+    let listed;
     let (code, subject, detail, text): (_, _, _, &str) = match reason {
         Reason::AuthenticationRequired => (30, 7, 0, "Authentication required"),
         Reason::SenderNotOwned => (53, 7, 1, "Sender address not owned by the authenticated user"),
@@ -27,6 +28,11 @@ fn because(class: u8, reason: Reason) -> Reply {
         Reason::SendBlocked => (50, 7, 1, "Sending is disabled for this account"),
         Reason::SendScope => (50, 7, 1, "This account may not send outside the organisation"),
         Reason::ReceiveScope => (50, 7, 1, "This recipient does not accept mail from outside the organisation"),
+        Reason::SenderBlocked => (50, 7, 1, "Sender is blocked by the recipient's domain"),
+        Reason::ClientListed(refusal) => {
+            listed = format!("Service unavailable; {refusal}");
+            (54, 7, 1, &listed)
+        }
         Reason::Smtputf8Required => (53, 6, 7, "SMTPUTF8 required"),
         Reason::RelayingDenied => (50, 7, 1, "Relaying denied"),
         Reason::UserUnknown => (50, 1, 1, "No such user"),
@@ -208,6 +214,7 @@ mod tests {
         for (key, case, want) in [
             ("auth.required", Refuse(Reason::AuthenticationRequired), "530 5.7.0 Authentication required"),
             ("need.utf8", Refuse(Reason::Smtputf8Required), "553 5.6.7 SMTPUTF8 required"),
+            ("sender.listed", Refuse(Reason::SenderBlocked), "550 5.7.1 Sender is blocked by the recipient's domain"),
             ("relay.denied", Refuse(Reason::RelayingDenied), "550 5.7.1 Relaying denied"),
             ("user.unknown", Refuse(Reason::UserUnknown), "550 5.1.1 No such user"),
             (

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::listed::Listed;
 use super::state::{Chunks, Greeted, OrderError, State, Transaction, out_of_order};
 use super::{Port, Role, answer, asking, auth, chunks, data, gateway, greeting, refusal, transaction};
 use crate::directory::Directory;
@@ -33,6 +34,8 @@ pub(super) struct Session {
     pub owner: Option<SessionOwner>,
     /// For whom the connection counts, until there is a login.
     pub connected: Counted,
+    /// What block lists say of the client, once they have been asked.
+    pub listed: Listed,
     shutdown: Shutdown,
     state: State,
     errors: u32,
@@ -111,6 +114,7 @@ impl Session {
             handed_over: None,
             owner: None,
             connected: Counted::Nobody,
+            listed: Listed::default(),
             shutdown,
             state,
             errors: 0,
@@ -435,6 +439,7 @@ impl Session {
             "login": self.state.greeted().and_then(|g| Some(g.login.as_ref()?.account.address.clone())),
             "reverse_path": reverse_path.to_string(),
             "at": at,
+            "blocklists": &*self.listed.of(self.client()),
         });
         let status = reply.enhanced().map(|status| status.to_string()).unwrap_or_default();
         let text = format!("{} {status} {}", reply.code(), reply.text());

@@ -79,6 +79,7 @@ impl World {
             tls: None,
             limits: SessionLimits { message_size: 10_000, recipients: 3, ..SessionLimits::default() },
             rates: crate::server::Rates::new(crate::server::RateLimits::default()),
+            blocklists: Arc::default(),
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
             hooks: Arc::default(),

@@ -22,6 +22,8 @@ pub(super) struct Trace<'a> {
     pub id: BlobId,
     /// Authentication-Results, complete with CRLF.
     pub results: Option<&'a str>,
+    /// What block lists say of the client, complete with CRLF.
+    pub listed: &'a str,
     /// The recipient, if there is only one: several must not learn of each other (RFC 5321 §7.2).
     pub recipient: Option<&'a ForwardPath>,
     /// Now.
@@ -85,6 +87,7 @@ fn write(trace: &Trace<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     write!(out, "Return-Path: {}\r\n", trace.reverse_path)?;
     // Above Received, to whose hop it belongs (RFC 8601 §4.1).
     out.extend_from_slice(trace.results.unwrap_or_default().as_bytes());
+    out.extend_from_slice(trace.listed.as_bytes());
     match &trace.origin {
         Origin::Host(name, ip) => {
             out.extend_from_slice(b"Received: from ");
@@ -131,6 +134,7 @@ mod tests {
             transport: Transport { is_extended: true, is_utf8: false, is_encrypted: true, is_authenticated: false },
             id: BlobId::from_octets([0; 12]),
             results: None,
+            listed: "",
             recipient,
             at: Timestamp::from_seconds(0),
         }

@@ -3,7 +3,7 @@
 use super::bounce::{self, Bounce};
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
-use super::{Role, answer, asking, question, refusal};
+use super::{Role, answer, asking, listed, question, refusal};
 use crate::directory::Directory;
 use crate::mail::{AccountId, ReversePath};
 use crate::policy;
@@ -111,6 +111,7 @@ pub(super) async fn rcpt(session: &mut Session, mut transaction: Box<Transaction
     if let Some(found) = question::look_up(&session.services, &transaction.directory, &rcpt.forward_path).await {
         return question::rcpt(session, transaction, rcpt, found);
     }
+    let client_listed = listed::refusal(session, &transaction, &rcpt.forward_path).await;
     let bounce = match bounce::look_up(session, &transaction, &rcpt.forward_path).await {
         Some(Bounce::WithForwarder(forwarder)) => return bounce::rcpt(session, transaction, rcpt, forwarder),
         Some(Bounce::To(resolution)) => Some(resolution),
@@ -130,6 +131,7 @@ pub(super) async fn rcpt(session: &mut Session, mut transaction: Box<Transaction
         // What a rewritten reverse-path stands for was accepted when it was made.
         may_relay: may_relay || is_bounce,
         lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
+        client_listed,
         destination: routing::destination(directory, &transaction.sender, &resolution),
         is_beyond_scope: routing::is_beyond_scope(directory, &transaction.sender, &resolution),
         room: room(session, &transaction, &resolution).await,

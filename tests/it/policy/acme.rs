@@ -34,8 +34,12 @@ pub struct Acme {
 
 impl Acme {
     pub fn start() -> Self {
-        let dns = DnsServer::start();
-        let mut server = Server::prepared_behind_proxy(&dns.config());
+        Self::over(DnsServer::start(), "")
+    }
+
+    /// With this DNS, and more in the configuration.
+    pub fn over(dns: DnsServer, more: &str) -> Self {
+        let mut server = Server::prepared_behind_proxy(&format!("{}{more}", dns.config()));
         server.run();
         let acme = Self { server, dns, sessions: BTreeMap::new() };
         acme.apply(FIXTURE);

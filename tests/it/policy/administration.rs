@@ -154,6 +154,7 @@ fn owners_have_their_own_settings() {
         ("PUT", own("/vacation"), json!({ "text": "away" }), 200),
         ("DELETE", own("/vacation"), Value::Null, 204),
         ("PUT", own("/blocked"), json!({ "blocked": [{ "sender": "*@evil.test" }] }), 200),
+        ("PUT", own("/allowed"), json!({ "allowed": ["*@partner.test"] }), 200),
         ("DELETE", own("/forward"), Value::Null, 204),
         // What is an admin's.
         ("PUT", own("/quota"), json!({ "quota": 0 }), 403),
@@ -499,6 +500,8 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/accounts/{address}/forward/ask") => json!({}),
         (_, "/accounts/{address}/vacation" | "/accounts/{address}/admin-reply") => json!({ "text": "away" }),
         (_, "/accounts/{address}/blocked") => json!({ "blocked": [{ "sender": "*@ext.test" }] }),
+        (_, "/accounts/{address}/allowed" | "/domains/{name}/allowed") => json!({ "allowed": ["*@ext.test"] }),
+        (_, "/domains/{name}/blocked") => json!({ "blocked": [{ "sender": "*@ext.test" }] }),
         (_, "/accounts/{address}/grants") => json!({ "grants": [{ "to": "carol@corp.test", "right": "read" }] }),
         ("POST", "/aliases") => json!({ "address": "new@corp.test", "account": "bob@corp.test" }),
         (_, "/aliases/{address}") => json!({ "address": "a.liu@corp.test", "account": "bob@corp.test" }),
@@ -524,7 +527,7 @@ fn body_for(method: &str, path: &str) -> Value {
         (_, "/holds/{id}/accept" | "/holds/{id}/refuse") => json!({}),
         (_, "/hooks/{name}/test") => json!({ "message": "RnJvbTogYUBiLnRlc3QNCg0KeA0K" }),
         (_, "/explain") => json!({ "from": "x@ext.test", "to": "g-hid@corp.test" }),
-        (_, "/apply" | "/webhooks/{name}/test") => json!({}),
+        (_, "/apply" | "/blocklists/test" | "/webhooks/{name}/test") => json!({}),
         other => panic!("no body for {other:?}"),
     }
 }

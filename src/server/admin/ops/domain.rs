@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::Actor;
 use super::super::error::OpError;
 use super::super::permission::Reach;
-use super::super::spec::{DomainSpec, Object};
+use super::super::spec::{DomainBlockedSpec, DomainSpec, Object};
 use super::super::view::{DnsSummary, DomainDetail, DomainView};
 use super::dkim::{first, new_pair};
 use super::{Admin, Plan, not_found, used_up};
@@ -97,6 +97,26 @@ impl Admin {
         self.edit_domain(actor, "domain.catch-all", name, move |shape| shape.catch_all.clone_from(&account)).await
     }
 
+    /// Sets whom the accounts of a domain do not hear.
+    pub async fn set_blocked(
+        self: &Arc<Self>,
+        actor: Actor,
+        name: Domain,
+        blocked: Vec<DomainBlockedSpec>,
+    ) -> Result<DomainDetail, OpError> {
+        self.edit_domain(actor, "domain.blocked", name, move |shape| shape.blocked.clone_from(&blocked)).await
+    }
+
+    /// Sets the senders whose mail is no junk for the accounts of a domain.
+    pub async fn set_allowed(
+        self: &Arc<Self>,
+        actor: Actor,
+        name: Domain,
+        allowed: Vec<String>,
+    ) -> Result<DomainDetail, OpError> {
+        self.edit_domain(actor, "domain.allowed", name, move |shape| shape.allowed.clone_from(&allowed)).await
+    }
+
     async fn edit_domain(
         self: &Arc<Self>,
         actor: Actor,
@@ -129,12 +149,16 @@ impl Admin {
 }
 
 fn detail(directory: &Directory, name: &Domain) -> Result<DomainDetail, OpError> {
-    let domain = DomainView::of(domain_in(directory, name)?, directory);
+    let found = domain_in(directory, name)?;
+    let domain = DomainView::of(found, directory);
+    let DomainSpec { blocked, allowed, .. } = DomainSpec::describe(found, directory);
     let here = |a: &Address| a.domain() == Some(name);
     Ok(DomainDetail {
         domain,
         accounts: directory.accounts().filter(|a| here(&a.address)).count(),
         aliases: directory.aliases().filter(|a| here(&a.address)).count(),
+        blocked,
+        allowed,
         dns: None,
     })
 }

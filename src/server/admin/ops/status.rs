@@ -1,8 +1,10 @@
 //! The server as a whole.
 
 use super::super::error::OpError;
-use super::super::view::{CheckView, Status, rfc3339};
+use super::super::view::{BlocklistView, CheckView, Status, rfc3339};
 use super::{Admin, blocking};
+use crate::policy::blocklist::Blocklist;
+use crate::server::blocklists::State;
 
 impl Admin {
     /// What the server is and has.
@@ -19,6 +21,25 @@ impl Admin {
             accounts: directory.account_count(),
             aliases: directory.aliases().count(),
         }
+    }
+
+    /// The DNS block lists and how they stand.
+    pub fn blocklists(&self) -> Vec<BlocklistView> {
+        let view = |(list, state): (&Blocklist, State)| BlocklistView {
+            zone: list.zone.to_string(),
+            action: list.action,
+            standing: state.standing,
+            tested: state.tested.map(|(at, _)| rfc3339(at)),
+            test: state.tested.map(|(_, test)| test),
+        };
+        self.services.blocklists.states().map(view).collect()
+    }
+
+    /// Tests them now.
+    pub async fn test_blocklists(&self) -> Vec<BlocklistView> {
+        let services = &self.services;
+        services.blocklists.test(services.email_auth.dns(), services.clock.now()).await;
+        self.blocklists()
     }
 
     /// Proves the store's references against its entries; reads everything once.

@@ -43,6 +43,7 @@ async fn admin_over(engine: Arc<dyn Engine>) -> Arc<Admin> {
         tls: None,
         limits: SessionLimits::default(),
         rates: crate::server::Rates::new(crate::server::RateLimits::default()),
+        blocklists: Arc::default(),
         turns: crate::accept::Turns::default(),
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },

@@ -168,6 +168,15 @@ pub(super) fn routes() -> Vec<Route> {
         .shows::<AccountSpec>(),
         Route::new(
             "PUT",
+            "/accounts/{address}/allowed",
+            "Set the senders whose mail is no junk for an account, once they are proven",
+            Touches::OWN_SETTINGS,
+            set::<AllowedSenders>(),
+        )
+        .takes::<AllowedSenders>()
+        .shows::<AccountSpec>(),
+        Route::new(
+            "PUT",
             "/accounts/{address}/grants",
             "Set the rights of others on an account",
             Touches::ACCOUNT,
@@ -306,6 +315,14 @@ struct BlockedSenders {
     blocked: Vec<BlockedSpec>,
 }
 part!(BlockedSenders, "account.blocked", |self, shape| shape.blocked = self.blocked);
+
+/// Senders whose mail the owner does not want to find in Junk.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AllowedSenders {
+    allowed: Vec<String>,
+}
+part!(AllowedSenders, "account.allowed", |self, shape| shape.allowed = self.allowed);
 
 /// Rights of others.
 #[derive(Clone, Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::super::Actor;
 use super::super::ops::Admin;
 use super::super::request::{AddressInPath, Body, DomainInPath, InQuery, Shaped};
-use super::super::spec::{AliasSpec, DomainSpec};
+use super::super::spec::{AliasSpec, DomainBlockedSpec, DomainSpec};
 use super::super::view::{AliasView, DomainDetail, DomainView, Page};
 use super::{Answer, Created, Enabled, Route, address_in, listed};
 use crate::server::admin::Touches;
@@ -51,6 +51,24 @@ pub(super) fn routes() -> Vec<Route> {
             Touches::Domain,
             delete(no_catch_all),
         ),
+        Route::new(
+            "PUT",
+            "/domains/{name}/blocked",
+            "Set whom the accounts of a domain do not hear",
+            Touches::Domain,
+            put(blocked),
+        )
+        .takes::<BlockedSenders>()
+        .answers::<DomainDetail>(),
+        Route::new(
+            "PUT",
+            "/domains/{name}/allowed",
+            "Set the senders whose mail is no junk for the accounts of a domain, once they are proven",
+            Touches::Domain,
+            put(allowed),
+        )
+        .takes::<AllowedSenders>()
+        .answers::<DomainDetail>(),
         Route::new("GET", "/aliases", "List the aliases", Touches::OURS, get(aliases))
             .query::<ListAliases>()
             .lists::<AliasView>(),
@@ -131,6 +149,36 @@ async fn no_catch_all(
 ) -> Answer<StatusCode> {
     admin.set_catch_all(actor, name, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BlockedSenders {
+    blocked: Vec<DomainBlockedSpec>,
+}
+
+async fn blocked(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    DomainInPath(name): DomainInPath,
+    Body(body): Body<BlockedSenders>,
+) -> Answer<Json<DomainDetail>> {
+    Ok(Json(admin.set_blocked(actor, name, body.blocked).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AllowedSenders {
+    allowed: Vec<String>,
+}
+
+async fn allowed(
+    State(admin): State<Arc<Admin>>,
+    Extension(actor): Extension<Actor>,
+    DomainInPath(name): DomainInPath,
+    Body(body): Body<AllowedSenders>,
+) -> Answer<Json<DomainDetail>> {
+    Ok(Json(admin.set_allowed(actor, name, body.allowed).await?))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -77,7 +77,7 @@ mod tests {
                 // What is shown is narrowed to whoever asks.
                 ("trace", _) | ("holds" | "groups", false) if route.method == "GET" => route.touches == Touches::Browse,
                 ("departments" | "rules", false) if route.method == "GET" => route.touches == Touches::NAMED,
-                ("status" | "check" | "apply" | "queue" | "relays" | "webhooks" | "hooks", _) => {
+                ("status" | "check" | "apply" | "queue" | "relays" | "blocklists" | "webhooks" | "hooks", _) => {
                     route.touches == Touches::Server
                 }
                 (_, false) => matches!(route.touches, Touches::OURS | Touches::Server),
@@ -101,9 +101,9 @@ mod tests {
         assert_eq!(by(Relation::Reader), Vec::<String>::new());
         assert_eq!(by(Relation::Approver), ["POST /holds/{id}/accept", "POST /holds/{id}/refuse"]);
         let owner = by(Relation::Owner);
-        let own = ["password", "forward", "forward/ask", "vacation", "blocked"];
+        let own = ["password", "forward", "forward/ask", "vacation", "blocked", "allowed"];
         assert!(owner.iter().all(|route| own.iter().any(|part| route.ends_with(&format!("/{{address}}/{part}")))));
-        assert_eq!(owner.len(), 7, "{owner:?}");
+        assert_eq!(owner.len(), 8, "{owner:?}");
         let manager = by(Relation::Manager);
         assert!(manager.iter().all(|route| route.contains(" /groups/{address}")), "{manager:?}");
         assert!(!manager.contains(&"DELETE /groups/{address}".to_owned()));

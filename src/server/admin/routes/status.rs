@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::super::ops::Admin;
-use super::super::view::{CheckView, Status};
+use super::super::request::Body;
+use super::super::view::{BlocklistView, CheckView, Page, Status};
 use super::{Answer, Route};
 use crate::server::admin::Touches;
 
@@ -16,6 +19,17 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("GET", "/status", "What the server is and has", Touches::Server, get(status)).answers::<Status>(),
         Route::new("GET", "/check", "Prove the store's references against its entries", Touches::Server, get(check))
             .answers::<CheckView>(),
+        Route::new(
+            "GET",
+            "/blocklists",
+            "List the DNS block lists and how they stand",
+            Touches::Server,
+            get(blocklists),
+        )
+        .lists::<BlocklistView>(),
+        Route::new("POST", "/blocklists/test", "Test the DNS block lists now", Touches::Server, post(test_blocklists))
+            .takes::<Nothing>()
+            .lists::<BlocklistView>(),
     ]
 }
 
@@ -25,4 +39,19 @@ async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
 
 async fn check(State(admin): State<Arc<Admin>>) -> Answer<Json<CheckView>> {
     Ok(Json(admin.check().await?))
+}
+
+async fn blocklists(State(admin): State<Arc<Admin>>) -> Json<Page<BlocklistView>> {
+    Json(Page { items: admin.blocklists(), next: None })
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn test_blocklists(
+    State(admin): State<Arc<Admin>>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Json<Page<BlocklistView>> {
+    Json(Page { items: admin.test_blocklists().await, next: None })
 }

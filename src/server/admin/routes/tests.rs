@@ -48,6 +48,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         tls: None,
         limits: SessionLimits::default(),
         rates: crate::server::Rates::new(crate::server::RateLimits::default()),
+        blocklists: Arc::default(),
         turns: crate::accept::Turns::default(),
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },

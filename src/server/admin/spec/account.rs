@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::entry::{GrantSpec, Resolver, account_text, grant_texts, pattern_text, target_text};
+use super::lists::BlockedSpec;
 use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{
-    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, BlockAction, Blocked,
-    Directory, Forward, ForwardTarget, Incoming, Scope, Target,
+    Account, AccountKind, AccountSettings, AccountState, AdminForward, Alias, AutoReply, Directory, Forward,
+    ForwardTarget, Incoming, Scope, Target,
 };
 use crate::mail::{AccountId, AliasId};
 use crate::server::admin::view::rfc3339;
@@ -65,6 +66,9 @@ pub struct AccountSpec {
     /// Senders whom the owner does not want to hear.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<BlockedSpec>,
+    /// Senders whose mail the owner does not want to find in Junk: addresses or domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
     /// Rights of others on this account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantSpec>,
@@ -207,21 +211,6 @@ fn day() -> u32 {
     24
 }
 
-/// A sender whom the owner does not want to hear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BlockedSpec {
-    /// An address or domain.
-    pub sender: String,
-    /// What becomes of the mail.
-    #[serde(default = "junk")]
-    pub action: BlockAction,
-}
-
-fn junk() -> BlockAction {
-    BlockAction::Junk
-}
-
 impl AccountSpec {
     /// An active account with default settings.
     pub fn new(address: String) -> Self {
@@ -242,6 +231,7 @@ impl AccountSpec {
             vacation: None,
             admin_reply: None,
             blocked: Vec::new(),
+            allowed: Vec::new(),
             grants: Vec::new(),
             messages_per_minute: None,
             recipients_per_day: None,
@@ -270,7 +260,8 @@ impl AccountSpec {
             admin_forward: self.admin_forward.as_ref().map(|f| f.resolve(&mut resolver)),
             vacation: self.vacation.as_ref().map(|r| r.resolve("vacation", &mut resolver)),
             admin_reply: self.admin_reply.as_ref().map(|r| r.resolve("admin_reply", &mut resolver)),
-            blocked: self.resolve_blocked(&mut resolver),
+            blocked: self.blocked.iter().enumerate().filter_map(|(n, b)| b.resolve(n, &mut resolver)).collect(),
+            allowed: resolver.list("allowed", &self.allowed, Resolver::pattern),
             grants: resolver.grants(&self.grants),
             messages_per_minute: self.messages_per_minute,
             recipients_per_day: self.recipients_per_day,
@@ -284,19 +275,9 @@ impl AccountSpec {
         resolver.finish(account)?.ok_or_else(Vec::new)
     }
 
-    fn resolve_blocked(&self, resolver: &mut Resolver<'_>) -> Vec<Blocked> {
-        let entries = self.blocked.iter().enumerate();
-        let mut resolve = |(n, blocked): (usize, &BlockedSpec)| {
-            let sender = resolver.pattern(format_args!("blocked[{n}].sender"), &blocked.sender)?;
-            Some(Blocked { sender, action: blocked.action })
-        };
-        entries.filter_map(&mut resolve).collect()
-    }
-
     /// How the record is written.
     pub fn describe(account: &Account, directory: &Directory) -> Self {
         let settings = account.settings();
-        let blocked = |b: &Blocked| Some(BlockedSpec { sender: pattern_text(directory, &b.sender)?, action: b.action });
         Self {
             address: account.address.to_string(),
             kind: account.kind,
@@ -313,7 +294,8 @@ impl AccountSpec {
             admin_forward: settings.admin_forward.as_ref().and_then(|f| AdminForwardSpec::describe(f, directory)),
             vacation: settings.vacation.as_ref().map(|r| AutoReplySpec::describe(r, directory)),
             admin_reply: settings.admin_reply.as_ref().map(|r| AutoReplySpec::describe(r, directory)),
-            blocked: settings.blocked.iter().filter_map(blocked).collect(),
+            blocked: settings.blocked.iter().filter_map(|b| BlockedSpec::describe(b, directory)).collect(),
+            allowed: settings.allowed.iter().filter_map(|p| pattern_text(directory, p)).collect(),
             grants: grant_texts(directory, &settings.grants),
             messages_per_minute: settings.messages_per_minute,
             recipients_per_day: settings.recipients_per_day,

@@ -1,13 +1,4 @@
-//! The text forms of references, and what they stand for in a directory.
-//!
-//! | text | stands for |
-//! | --- | --- |
-//! | `alice@corp.test` | the account or group that has the address; an external address if it is not hosted here |
-//! | `group:g-mem@corp.test` | the group |
-//! | `department:/Sales` | the department with those below it |
-//! | `department-only:/Sales` | the department alone |
-//! | `*@trusted.test` | every address of exactly this domain |
-//! | `*@*.trusted.test`, `*.trusted.test` | every address of its subdomains |
+//! What the text forms of references (see [`crate::directory::text`]) stand for in a directory.
 //!
 //! An address hosted for another organisation is external (policy semantics §1). What a record refers to and is gone is
 //! left out of its description.
@@ -17,6 +8,8 @@ use std::fmt;
 use super::Problem;
 use super::amount::moment;
 use super::problem::INVALID;
+use crate::directory::text::{DEPARTMENT, DEPARTMENT_ONLY};
+pub(super) use crate::directory::text::{GROUP, account_text, department_text, group_text, pattern_text};
 use crate::directory::{
     AccountState, AddressPattern, DepartmentScope, Directory, Grant, Owner, Right, SenderEntry, Subject, Target,
 };
@@ -272,23 +265,9 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// An account's primary address.
-pub(super) fn account_text(directory: &Directory, id: AccountId) -> Option<String> {
-    directory.account(id).map(|a| a.address.to_string())
-}
-
 /// As [`account_text`]; a reference that cannot be left out shows the id of what is gone.
 pub(super) fn account_or_id(directory: &Directory, id: AccountId) -> String {
     account_text(directory, id).unwrap_or_else(|| format!("account {id}, which is gone"))
-}
-
-pub(super) fn group_text(directory: &Directory, id: GroupId) -> Option<String> {
-    directory.group(id).map(|g| format!("{GROUP}{}", g.address))
-}
-
-pub(super) fn department_text(directory: &Directory, scope: DepartmentScope) -> Option<String> {
-    let word = if scope.subtree { DEPARTMENT } else { DEPARTMENT_ONLY };
-    directory.department_path(scope.department).map(|path| format!("{word}{path}"))
 }
 
 pub(super) fn target_text(directory: &Directory, target: &Target) -> Option<String> {
@@ -318,25 +297,11 @@ pub(super) fn sender_text(directory: &Directory, entry: &SenderEntry) -> Option<
     }
 }
 
-pub(super) fn pattern_text(directory: &Directory, pattern: &AddressPattern) -> Option<String> {
-    match pattern {
-        AddressPattern::Account(id) => account_text(directory, *id),
-        AddressPattern::Group(id) => group_text(directory, *id),
-        AddressPattern::Department(scope) => department_text(directory, *scope),
-        AddressPattern::Address(address) => Some(address.to_string()),
-        AddressPattern::Domain(domain) => Some(format!("*@{domain}")),
-        AddressPattern::Subdomains(domain) => Some(format!("*@*.{domain}")),
-    }
-}
-
 pub(super) fn grant_texts(directory: &Directory, grants: &[Grant]) -> Vec<GrantSpec> {
     let text = |g: &Grant| Some(GrantSpec { to: account_text(directory, g.to)?, right: g.right });
     grants.iter().filter_map(text).collect()
 }
 
-pub(super) const GROUP: &str = "group:";
-const DEPARTMENT: &str = "department:";
-const DEPARTMENT_ONLY: &str = "department-only:";
 const NOBODY: &str = "an account or group of the organisation, or an external address; nobody has this one";
 /// No list of entries may be longer, members apart.
 const LONGEST_LIST: usize = 1000;

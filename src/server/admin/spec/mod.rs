@@ -11,6 +11,7 @@ mod difference;
 mod entry;
 mod file;
 mod group;
+mod lists;
 mod organisation;
 mod plan;
 mod problem;
@@ -18,14 +19,15 @@ mod prune;
 mod rule;
 
 pub use account::{
-    AccountSpec, AdminForwardSpec, AliasSpec, AutoReplySpec, BlockedSpec, ConfirmedTarget, ForwardSpec,
-    ForwardTargetSpec, ScopeSpec, ScopeWord,
+    AccountSpec, AdminForwardSpec, AliasSpec, AutoReplySpec, ConfirmedTarget, ForwardSpec, ForwardTargetSpec,
+    ScopeSpec, ScopeWord,
 };
 pub use amount::{Octets, moment};
 pub use difference::{Difference, Object};
 pub use entry::GrantSpec;
 pub use file::File;
 pub use group::{Authority, GroupSpec, MemberSpec, ModerationSpec, NestedSpec};
+pub use lists::{BlockedSpec, DomainBlockedSpec};
 pub use organisation::{DepartmentSpec, DomainSpec, OrganisationSpec, RelaySpec};
 pub use plan::{FilePlan, NewPassword, directory_from_toml, plan};
 pub use problem::Problem;

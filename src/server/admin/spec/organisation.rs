@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::entry::{Resolver, account_text};
+use super::entry::{Resolver, account_text, pattern_text};
+use super::lists::DomainBlockedSpec;
 use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{
     Department, Directory, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind,
@@ -77,12 +78,18 @@ pub struct DomainSpec {
     /// The account that receives mail for addresses nobody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_all: Option<String>,
+    /// Senders whom its accounts do not hear, unless they say otherwise themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<DomainBlockedSpec>,
+    /// Senders whose mail is no junk for its accounts, unless they say otherwise themselves: addresses or domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
 }
 
 impl DomainSpec {
     /// A domain that is its own name, without catch-all, of the only organisation.
     pub fn new(name: String) -> Self {
-        Self { name, organisation: None, alias_of: None, catch_all: None }
+        Self { name, organisation: None, alias_of: None, catch_all: None, blocked: Vec::new(), allowed: Vec::new() }
     }
 
     /// The record.
@@ -110,12 +117,16 @@ impl DomainSpec {
         };
         resolver.organisation = organisation;
         let catch_all = self.catch_all.as_ref().and_then(|a| resolver.account(format_args!("catch_all"), a));
+        let blocked = self.blocked.iter().enumerate().filter_map(|(n, b)| b.resolve(n, &mut resolver)).collect();
+        let allowed = resolver.list("allowed", &self.allowed, Resolver::pattern);
         let record = name.zip(organisation).map(|(name, organisation)| DomainRecord {
             id,
             name,
             organisation,
             alias_of: principal.map(|p| p.id),
             catch_all,
+            blocked,
+            allowed,
             created,
         });
         resolver.finish(record)?.ok_or_else(Vec::new)
@@ -128,6 +139,8 @@ impl DomainSpec {
             organisation: organisation_text(directory, domain.organisation),
             alias_of: domain.alias_of.and_then(|id| directory.domain_by_id(id)).map(|d| d.name.to_string()),
             catch_all: domain.catch_all.and_then(|id| account_text(directory, id)),
+            blocked: domain.blocked.iter().filter_map(|b| DomainBlockedSpec::describe(b, directory)).collect(),
+            allowed: domain.allowed.iter().filter_map(|p| pattern_text(directory, p)).collect(),
         }
     }
 }

@@ -222,7 +222,8 @@ impl Planner<'_> {
             return;
         }
         let Some(id) = directory.new_domain_id(0) else { return self.used_up("domain", n, &spec.name) };
-        let bare = DomainSpec { catch_all: None, ..spec.clone() }.resolve(directory, id, self.now);
+        let bare = DomainSpec { catch_all: None, blocked: Vec::new(), allowed: Vec::new(), ..spec.clone() };
+        let bare = bare.resolve(directory, id, self.now);
         let Some(record) = self.resolved("domain", n, &spec.name, bare) else { return };
         if self.make("domain", n, &spec.name, Change::PutDomain(record)) {
             self.touch(Object::Domain(id));
