@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Something that has happened to a message, or to some of its recipients.
+/// Something that has happened to a message, or to some of its recipients. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum EventKind {
@@ -29,13 +29,13 @@ pub enum EventKind {
 pub struct EventKinds(u16);
 
 impl EventKind {
-    /// All there are.
+    /// All there are, in the order in which those of one commit have happened.
     pub const ALL: [Self; 8] = [
         Self::Accepted,
-        Self::Delivered,
-        Self::Refused,
         Self::Held,
         Self::Released,
+        Self::Refused,
+        Self::Delivered,
         Self::Relayed,
         Self::Deferred,
         Self::Bounced,

@@ -109,7 +109,7 @@ impl Worker {
 
     /// Writes down what came of an event, and of those that ended with it.
     async fn settle(&mut self, first: Option<(OutboxRow, Told)>) {
-        let (mut done, was_down) = (Vec::new(), self.schedule.is_down());
+        let (mut done, was_down, was_failing) = (Vec::new(), self.schedule.is_down(), self.is_failing());
         let mut told = first;
         while let Some((row, Told { outcome, failure })) = told {
             let now = self.now();
@@ -124,8 +124,11 @@ impl Worker {
             }
             told = self.telling.try_join_next().and_then(Result::ok);
         }
-        if !done.is_empty() && self.past.worked.is_none_or(|worked| self.failed_since(worked)) {
+        if !done.is_empty() && (self.past.worked.is_none() || self.is_failing()) {
             self.past.worked = Some(self.now());
+        }
+        if was_failing != self.is_failing() {
+            self.past_written = None;
         }
         if was_down != self.schedule.is_down() {
             self.log_change();
@@ -134,8 +137,10 @@ impl Worker {
         self.keep_past().await;
     }
 
-    fn failed_since(&self, worked: Timestamp) -> bool {
-        self.past.failure.as_ref().is_some_and(|failure| failure.at >= worked)
+    /// Whether the last that is known is a failure.
+    fn is_failing(&self) -> bool {
+        let Past { worked, failure, .. } = &self.past;
+        failure.as_ref().is_some_and(|failure| worked.is_none_or(|worked| failure.at >= worked))
     }
 
     fn log_change(&self) {
