@@ -13,6 +13,7 @@ mod dsn;
 mod flag;
 mod id;
 mod key_algorithm;
+mod language;
 mod mailbox_name;
 mod network;
 mod phrases;
@@ -34,6 +35,7 @@ pub use id::{
     RelayId, RuleId,
 };
 pub use key_algorithm::KeyAlgorithm;
+pub use language::Language;
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
 pub use phrases::PhraseSet;
