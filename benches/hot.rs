@@ -151,6 +151,7 @@ fn organisation() -> Option<Vec<(u8, u32, Vec<u8>)>> {
         record_monitor_reads: true,
         dmarc: posthouse::directory::DmarcHandling::None,
         trusted_sealers: Vec::new(),
+        language: posthouse::mail::Language::default(),
         created: now,
     };
     let domain = DomainRecord {

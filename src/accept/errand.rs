@@ -7,7 +7,7 @@ use super::held::StoredSender;
 use super::letter::Wishes;
 use crate::mail::{AccountId, Address, EnhancedCode, ForwardPath, MailboxName, ReversePath, Timestamp};
 use crate::proto::authres::{DmarcResult, SpfResult};
-use crate::proto::message::compose::{self, Failure, MonitorFacts};
+use crate::proto::message::compose::{self, Failure, MonitorFacts, Told};
 use crate::routing::rules::Role;
 
 /// What is to be made.
@@ -283,7 +283,7 @@ impl Why {
             Why::ExternalMembers => Failure::ExternalMembers,
             Why::NoMember => Failure::NoMember,
             Why::Unverified => Failure::Unverified,
-            Why::Full => Failure::Other { status: EnhancedCode::new(5, 2, 2), text: "Mailbox full" },
+            Why::Full => Failure::Told { status: EnhancedCode::new(5, 2, 2), what: Told::MailboxFull },
         }
     }
 }

@@ -9,9 +9,11 @@ use super::reply::{Copy, Memory};
 use super::stored::{self, Stored};
 use super::told;
 use crate::directory::Directory;
-use crate::mail::{AccountId, EnhancedCode, EventKinds, MailboxId, ReversePath, Timestamp, one_time};
+use crate::mail::{
+    AccountId, Address, Domain, EnhancedCode, EventKinds, Language, MailboxId, ReversePath, Timestamp, one_time,
+};
 use crate::proto::message::compose::{
-    self, Action, Approval, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, Stamp, approval_notice, dsn,
+    self, Action, Approval, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, Stamp, Told, approval_notice, dsn,
     monitor_report,
 };
 use crate::store::{self, DeliveryState, FollowUp, Origin, Reader};
@@ -120,6 +122,7 @@ impl Job<'_> {
         let original = self.stored(stored::HEADER).await?;
         let failed = errand.failed.iter().map(|failed| Reported::failed(&failed.recipient, failed.why.failure()));
         let reported: Vec<_> = failed.collect();
+        let language = self.language(&errand.to, &reported);
         self.post(parcel, |stamp| {
             dsn(&Dsn {
                 stamp: *stamp,
@@ -130,6 +133,7 @@ impl Job<'_> {
                 original: Original::Header(original.header()),
                 trace: Some(&self.row.key.transaction.to_string()),
                 is_only: errand.once_a_message.is_some(),
+                language,
             })
         })
         .await
@@ -148,6 +152,7 @@ impl Job<'_> {
             What::Relayed => (Action::Relayed, None),
         };
         let reported: Vec<_> = errand.recipients.iter().map(|to| reported(to, action, until)).collect();
+        let language = self.language(&errand.to, &reported);
         // RFC 3461 §4.3: RET speaks of failures alone.
         let is_full = errand.is_full && action == Action::Failed;
         let whole = if is_full { self.whole_if_it_fits(&parcel).await? } else { None };
@@ -162,9 +167,27 @@ impl Job<'_> {
                 original: whole.as_deref().map_or(Original::Header(original.header()), Original::Full),
                 trace: Some(&self.row.key.transaction.to_string()),
                 is_only: errand.once_a_message.is_some(),
+                language,
             })
         })
         .await
+    }
+
+    /// That of the organisation of whoever reads a report, if it is here; else that of the domain that reports: a
+    /// recipient's, or that of this host.
+    fn language(&self, reader: &Address, reported: &[Reported<'_>]) -> Language {
+        let directory = self.directory;
+        let named = [reader].into_iter().chain(reported.iter().map(|reported| reported.recipient));
+        let above = |domain: &Domain| Domain::parse(domain.as_str().split_once('.')?.1).ok();
+        let ours = std::iter::successors(Some(self.desk.hostname.clone()), above);
+        let domains = named.filter_map(|address| address.domain().cloned()).chain(ours);
+        let mut organisations = domains.filter_map(|domain| directory.organisation_of(&domain));
+        let only = || match directory.organisations().collect::<Vec<_>>()[..] {
+            [only] => Some(only.id),
+            _ => None,
+        };
+        let organisation = organisations.next().or_else(only).and_then(|id| directory.organisation(id));
+        organisation.map(|organisation| organisation.language).unwrap_or_default()
     }
 
     /// The message, unless it is large, or one of those who get it here has no room: a report bypasses the quota
@@ -204,11 +227,11 @@ impl Job<'_> {
     async fn success(&self, errand: &errand::Success) -> Result<Done, store::Error> {
         let mut reported = Vec::with_capacity(errand.reached.len());
         for reached in &errand.reached {
-            let (action, text) = if reached.is_group {
+            let (action, what) = if reached.is_group {
                 // Failures may still follow, and no further success (RFC 3464 §2.3.3).
-                (Action::Expanded, "The members of the group have it. There will be no further notice of success.")
+                (Action::Expanded, Told::InGroup)
             } else if self.has_message(&reached.accounts).await? {
-                (Action::Delivered, "It is in the mailbox.")
+                (Action::Delivered, Told::InMailbox)
             } else {
                 continue;
             };
@@ -216,7 +239,7 @@ impl Job<'_> {
                 recipient: &reached.recipient,
                 original_recipient: reached.original.as_deref(),
                 action,
-                failure: Failure::Other { status: EnhancedCode::new(2, 0, 0), text },
+                failure: Failure::Told { status: EnhancedCode::new(2, 0, 0), what },
                 attempted: None,
             });
         }
@@ -227,6 +250,7 @@ impl Job<'_> {
         let parcel = parcel.requiring_tls(errand.requires_tls);
         // RFC 3461 §4.3: whatever RET says, a report without a failure returns the header alone.
         let original = self.stored(stored::HEADER).await?;
+        let language = self.language(&errand.to, &reported);
         self.post(parcel, |stamp| {
             dsn(&Dsn {
                 stamp: *stamp,
@@ -237,6 +261,7 @@ impl Job<'_> {
                 original: Original::Header(original.header()),
                 trace: Some(&self.row.key.transaction.to_string()),
                 is_only: false,
+                language,
             })
         })
         .await
@@ -338,16 +363,17 @@ impl Job<'_> {
 
 fn reported(to: &SentTo, action: Action, until: Option<Timestamp>) -> Reported<'_> {
     let (class, subject, detail) = to.status;
-    let text = match (action, to.is_reply) {
-        (Action::Relayed, _) => "The host does not say whether it has delivered it.",
-        (_, true) => "The recipient's server did not take it.",
-        (_, false) => &to.text,
+    let status = EnhancedCode::new(class, subject, detail);
+    let failure = match (action, to.is_reply) {
+        (Action::Relayed, _) => Failure::Told { status, what: Told::Unconfirmed },
+        (_, true) => Failure::Told { status, what: Told::NotTaken },
+        (_, false) => Failure::Other { status, text: &to.text },
     };
     Reported {
         recipient: &to.recipient,
         original_recipient: to.original.as_deref(),
         action,
-        failure: Failure::Other { status: EnhancedCode::new(class, subject, detail), text },
+        failure,
         attempted: Some(Attempted {
             host: to.host.as_deref(),
             reply: to.is_reply.then_some(&to.text),

@@ -158,3 +158,40 @@ fn sent_to(remote: &Remote, attempt: &LastAttempt) -> SentTo {
 
 /// Characters of a reply that the trace keeps; the queue has all of the last one.
 const MAX_TEXT: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BlobId, EnhancedCode, QueueId, Ret};
+    use crate::store::QueueSender;
+
+    #[test]
+    fn a_report_on_a_message_with_requiretls_goes_so_and_returns_the_header() {
+        let pam = Address::parse("pam@partner.test").unwrap();
+        let at = Timestamp::from_millis(0);
+        for (tls, is_full, requires_tls) in [(TlsWish::AsPublished, true, false), (TlsWish::Required, false, true)] {
+            let remote = Remote { tls, ret: Some(Ret::Full), ..Remote::new(pam.clone(), QueueSender::Nobody) };
+            let item = QueueItem {
+                id: QueueId::from_octets([1; 12]),
+                blob: BlobId::from_octets([2; 12]),
+                transaction: BlobId::from_octets([2; 12]),
+                kind: QueueKind::Remote(remote),
+                reverse_path: ReversePath::Address(pam.clone()),
+                created: at,
+                due: at,
+                attempts: 0,
+                last: None,
+                held: None,
+                is_announced: false,
+            };
+            let (status, text) = (EnhancedCode::new(5, 1, 1), "550 5.1.1 who?".to_owned());
+            let attempt = LastAttempt { at, status, text, is_reply: true, host: None, tls: None };
+            let attempted = [Attempted { item: &item, what: Happened::Failed, attempt, report: true }];
+            let told = reports(&Directory::default(), &attempted);
+            let Some(Errand::Sent(sent)) = told.first().and_then(|data| Errand::decode(data)) else {
+                panic!("a report")
+            };
+            assert_eq!((sent.is_full, sent.requires_tls), (is_full, requires_tls), "{tls:?}");
+        }
+    }
+}

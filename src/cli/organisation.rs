@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::client::{Client, Failure, path, with_query};
 use super::command::{Format, Switch};
 use super::{group, output};
+use crate::mail::Language;
 
 /// Owners of domains.
 #[derive(Debug, Subcommand)]
@@ -59,6 +60,9 @@ pub struct OrganisationSettings {
     /// What becomes of mail that fails DMARC; none without it.
     #[arg(long, value_parser = ["none", "junk", "reject"])]
     dmarc: Option<String>,
+    /// In which its people are told what becomes of their mail; en without it.
+    #[arg(long, value_parser = Language::ALL.map(Language::tag))]
+    language: Option<String>,
     /// A domain whose seal (ARC) on a message says more than DMARC.
     #[arg(long, value_name = "DOMAIN")]
     trusted_sealer: Vec<String>,
@@ -220,8 +224,12 @@ fn list(
 
 impl OrganisationSettings {
     fn body(&self, name: &str) -> Value {
-        let fields =
-            [("external_forward", &self.external_forward), ("hold_limit", &self.hold_limit), ("dmarc", &self.dmarc)];
+        let fields = [
+            ("external_forward", &self.external_forward),
+            ("hold_limit", &self.hold_limit),
+            ("dmarc", &self.dmarc),
+            ("language", &self.language),
+        ];
         let mut body =
             object([("name", Some(name))].into_iter().chain(fields.map(|(field, value)| (field, value.as_deref()))));
         if let (Some(switch), Some(fields)) = (self.record_monitor_reads, body.as_object_mut()) {

@@ -19,6 +19,7 @@ pub fn organisation() -> Organisation {
         record_monitor_reads: true,
         dmarc: crate::directory::DmarcHandling::None,
         trusted_sealers: Vec::new(),
+        language: crate::mail::Language::default(),
         created: NOW,
     }
 }

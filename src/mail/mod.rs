@@ -14,6 +14,7 @@ mod event;
 mod flag;
 mod id;
 mod key_algorithm;
+mod language;
 mod mailbox_name;
 mod network;
 mod phrases;
@@ -36,6 +37,7 @@ pub use id::{
     QueueId, RelayId, RuleId,
 };
 pub use key_algorithm::KeyAlgorithm;
+pub use language::Language;
 pub use mailbox_name::{DELIMITER, MailboxName, MailboxNameError, SpecialUse};
 pub use network::{Network, NetworkError, client_network, mask};
 pub use phrases::PhraseSet;

@@ -572,12 +572,35 @@ fn opendkim_verifies_what_we_sign() {
     let lines = all.pairs[0].keys.iter().map(|key| format!("{} {}\n", key.name, key.record));
     fs::write(&data, lines.collect::<String>()).expect("written");
     let config = format!("Mode v\nTestDNSData file:{}\n", data.display());
-    let said = opendkim(dir.path(), &config, &message);
-    let selector = all.pairs[0].keys[0].name.split('.').next().expect("a selector");
-    assert!(said.contains(&format!("verification (s={selector}, d=corp.test, 2048-bit key) succeeded")), "{said}");
-    let changed = text(&message).replace("The plan", "A plan");
-    let said = opendkim(dir.path(), &config, changed.as_bytes());
-    assert!(said.contains("failed") && !said.contains("succeeded"), "{said}");
+    for (key, algorithm) in all.pairs[0].keys.iter().zip(["rsa-sha256", "ed25519-sha256"]) {
+        // It shows one signature of a message.
+        let message = signed_with(&message, algorithm);
+        let said = opendkim(dir.path(), &config, message.as_bytes());
+        let selector = key.name.split('.').next().expect("a selector");
+        let passed =
+            format!("dkim=pass header.d=corp.test header.i=@corp.test header.a={algorithm} header.s={selector}");
+        assert!(said.replace("\n\t", " ").contains(&passed), "{passed}: {said}");
+        assert!(said.contains("succeeded"), "{said}");
+        let said = opendkim(dir.path(), &config, message.replace("The plan", "A plan").as_bytes());
+        assert!(said.contains("failed") && !said.contains("succeeded"), "{algorithm}: {said}");
+    }
+}
+
+/// A message without the signatures of other algorithms.
+fn signed_with(message: &[u8], algorithm: &str) -> String {
+    let message = text(message);
+    let (header, body) = message.split_once("\r\n\r\n").expect("a body");
+    let mut fields: Vec<String> = Vec::new();
+    for line in header.split("\r\n") {
+        match fields.last_mut() {
+            Some(field) if line.starts_with([' ', '\t']) => field.push_str(&format!("\r\n{line}")),
+            _ => fields.push(line.to_owned()),
+        }
+    }
+    let tag = format!("a={algorithm};");
+    fields.retain(|field| !field.starts_with("DKIM-Signature:") || field.contains(&tag));
+    assert_eq!(fields.iter().filter(|field| field.starts_with("DKIM-Signature:")).count(), 1, "{algorithm}");
+    format!("{}\r\n\r\n{body}", fields.join("\r\n"))
 }
 
 #[test]

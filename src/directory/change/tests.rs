@@ -36,6 +36,7 @@ fn organisation() -> Change {
         record_monitor_reads: true,
         dmarc: crate::directory::DmarcHandling::None,
         trusted_sealers: Vec::new(),
+        language: crate::mail::Language::default(),
         created: NOW,
     })
 }

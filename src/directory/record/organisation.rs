@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{AddressPattern, DomainBlocked};
-use crate::mail::{AccountId, DepartmentId, Domain, DomainId, Network, OrganisationId, RelayId, Timestamp};
+use crate::mail::{AccountId, DepartmentId, Domain, DomainId, Language, Network, OrganisationId, RelayId, Timestamp};
 
 /// The owner of one or more domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +28,15 @@ pub struct Organisation {
     /// Whose seals say more than DMARC: those of domains that pass mail on for its people (RFC 8617 §7.2.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_sealers: Vec<Domain>,
+    /// In which its people are told what becomes of their mail.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub language: Language,
     /// When it was added.
     pub created: Timestamp,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn yes() -> bool {

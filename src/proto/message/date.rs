@@ -62,6 +62,12 @@ pub fn format_date(at: Timestamp) -> String {
     )
 }
 
+/// The date and time to the minute, in UTC and in figures, for people who read no English.
+pub fn format_numeric_date(at: Timestamp) -> String {
+    let moment = jiff::Timestamp::from_second(at.seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    moment.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// Without comments, and without white space around the colons of the time (RFC 5322 §4.3 has it anywhere).
 fn plain(value: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(value.len());

@@ -163,6 +163,7 @@ fn base() -> Vec<(u8, u32, Vec<u8>)> {
         record_monitor_reads: true,
         dmarc: crate::directory::DmarcHandling::None,
         trusted_sealers: Vec::new(),
+        language: crate::mail::Language::default(),
         created: NOW,
     };
     let domain = |id: u32, name: &str, organisation: u32, alias_of: Option<u32>| DomainRecord {

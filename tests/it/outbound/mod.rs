@@ -6,6 +6,7 @@ mod postfix;
 mod queue;
 pub mod remote;
 mod returns;
+mod secured;
 mod three_hosts;
 
 use std::time::{Duration, Instant};

@@ -2,9 +2,11 @@
 //! one authority for their certificates.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::postfix::{Postfix, Setup};
@@ -55,6 +57,33 @@ impl Network {
 
     fn address(&self, host: char) -> SocketAddr {
         SocketAddr::new(self.ip(host).into(), self.port)
+    }
+
+    /// Where the host of that letter takes mail.
+    pub fn mail_at(&self, host: char) -> SocketAddr {
+        self.address(host)
+    }
+
+    /// Publishes a policy of MTA-STS that is enforced and names one host, from a policy host at that letter.
+    pub fn policy(&self, domain: &str, host: char, mx: &str) {
+        let name = format!("mta-sts.{domain}");
+        self.dns.txt(&format!("_mta-sts.{domain}"), "v=STSv1; id=1;").address_of(&name, &self.ip(host).to_string());
+        let config = self.authority.issue(&[&name], false).server();
+        let listener = TcpListener::bind(self.address(host)).expect("an address");
+        let policy = format!("version: STSv1\r\nmode: enforce\r\nmx: {mx}\r\nmax_age: 86400\r\n");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Ok(connection) = ServerConnection::new(config.clone()) else { continue };
+                let mut lines = BufReader::new(StreamOwned::new(connection, stream));
+                let mut line = String::new();
+                while lines.read_line(&mut line).is_ok_and(|octets| octets > 2) {
+                    line.clear();
+                }
+                let length = policy.len();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+                let _ = lines.get_mut().write_all(format!("{head}{policy}").as_bytes());
+            }
+        });
     }
 
     /// A certificate for the host of that letter.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -90,12 +91,18 @@ impl Postfix {
         });
     }
 
-    /// Ends it and waits.
+    /// Ends it, with its services, and waits until nobody listens.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let pid = rustix::process::Pid::from_child(&child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = child.wait();
+        // Services outlive their master for a while, and smtpd goes on taking mail.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        let start = Instant::now();
+        while TcpStream::connect(self.address).is_ok() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Everything it has logged.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use posthouse::delivery::remote::courier::Timeouts;
 use posthouse::policy::rate::OfAccount;
 use posthouse::server::RateLimits;
+use posthouse::server::admin::Actor;
 use posthouse::store::QueueChange;
 use serde_json::{Value, json};
 
@@ -105,6 +106,30 @@ fn a_refusal_comes_back_as_a_report() {
     assert!(!report.contains("pat@partner.test"), "{report}");
     eventually("the queue is empty", || inside.queue().is_empty());
     assert_eq!(reports().len(), 1);
+}
+
+#[test]
+fn a_report_is_in_the_language_of_the_organisation_of_who_reads_it() {
+    let (inside, remote) = world();
+    remote.answer("RCPT TO:<pam@partner.test>", "550 5.1.1 nobody of that name");
+    inside.deliver_to(remote.address.port());
+    for (number, (language, subject)) in
+        [("de", "Unzustellbare Nachricht"), ("es", "Mensaje no entregado")].into_iter().enumerate()
+    {
+        inside.apply(&format!("[[organisation]]\nname = \"corp\"\nlanguage = \"{language}\"\n"));
+        submit(&inside, &["pam@partner.test"], "hello");
+        let reports = || inside.messages("alice@corp.test", "INBOX", "delivery-status");
+        eventually("alice has a report", || reports().len() == number + 1);
+        let report = reports().into_iter().find(|report| report.contains(&format!("Content-Language: {language}")));
+        let report = report.expect("a report in that language");
+        for line in [&format!("Subject: {subject}"), "Action: failed", "Content-Type: text/plain; charset=utf-8"] {
+            assert!(report.contains(line), "{line}\n{report}");
+        }
+    }
+    let wrong = "[[organisation]]\nname = \"corp\"\nlanguage = \"tlh\"\n".to_owned();
+    let refused = inside.run(inside.admin.apply(Actor::Server, wrong, false)).expect_err("no such language");
+    let shown = format!("{refused:?}");
+    assert!(shown.contains("tlh") && shown.contains("`en`, `de`, `fr`, `es`, `zh`, `ja`"), "{shown}");
 }
 
 #[test]

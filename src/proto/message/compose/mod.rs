@@ -15,6 +15,7 @@ mod report;
 mod subject;
 mod text;
 mod tls_report;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use memchr::memmem;
 
 use super::date::format_date;
 use super::header::fields;
-use crate::mail::{Address, Domain, Timestamp};
+use crate::mail::{Address, Domain, Language, Timestamp};
 use field::Header;
 
 pub use alert::alert;
@@ -33,7 +34,7 @@ pub use confirmation::{Confirmation, confirmation_request};
 pub use field::{header_field, is_field_name};
 pub use list_id::list_id_field;
 pub use monitor::{Event, MonitorFacts, monitor_block, monitor_report, monitor_rules};
-pub use report::{Action, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, dsn};
+pub use report::{Action, Attempted, Dsn, Failure, MAX_REPORT, Original, Reported, Told, dsn};
 pub use subject::{NewSubject, prefixed_subject};
 pub use tls_report::{TlsReport, tls_report};
 
@@ -94,6 +95,14 @@ fn multipart(mut header: Header, stamp: &Stamp<'_>, kind: &str, parts: &[Vec<u8>
 /// A part of type text/plain.
 fn text_part(text: &str) -> Vec<u8> {
     let mut header = Header::default();
+    let body = text::body(text, "text/plain; charset=utf-8", &mut header);
+    [header.finish(), body].concat()
+}
+
+/// The same in this language, which it names (RFC 3282).
+fn text_part_in(language: Language, text: &str) -> Vec<u8> {
+    let mut header = Header::default();
+    header.raw("Content-Language", language.tag());
     let body = text::body(text, "text/plain; charset=utf-8", &mut header);
     [header.finish(), body].concat()
 }

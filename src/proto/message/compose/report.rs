@@ -1,9 +1,10 @@
 //! Delivery status notifications (RFC 3464, RFC 6522), with the header of the original alone (policy semantics §6.5, §9,
 //! §20). They go out with the null reverse-path, and only to answerable senders.
 
-use super::super::date::format_date;
-use super::{Stamp, headers_part, message_part, multipart, text_part};
-use crate::mail::{Address, EnhancedCode, Timestamp};
+use super::super::date::{format_date, format_numeric_date};
+use super::words::{self, Words, with};
+use super::{Stamp, headers_part, message_part, multipart, text_part_in};
+use crate::mail::{Address, EnhancedCode, Language, Timestamp};
 
 /// What makes a notification.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Dsn<'a> {
     pub trace: Option<&'a str>,
     /// Whoever reads it hears no more of the original, whatever else becomes of it.
     pub is_only: bool,
+    /// For people.
+    pub language: Language,
 }
 
 /// What is returned of the original.
@@ -102,13 +105,47 @@ pub enum Failure<'a> {
     NoMember,
     /// The sender could not be verified.
     Unverified,
-    /// What another host answered, or what became of the attempts.
+    /// What there is to say in each language.
+    Told {
+        /// The status.
+        status: EnhancedCode,
+        /// What.
+        what: Told,
+    },
+    /// What became of the attempts.
     Other {
         /// The status.
         status: EnhancedCode,
         /// What the sender reads.
         text: &'a str,
     },
+}
+
+/// What is said of a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Its host did not take the message.
+    NotTaken,
+    /// Its host does not confirm deliveries.
+    Unconfirmed,
+    /// It has the message.
+    InMailbox,
+    /// Its members have the message.
+    InGroup,
+    /// It has no room.
+    MailboxFull,
+}
+
+impl Told {
+    fn text(self, words: &Words) -> &'static str {
+        match self {
+            Told::NotTaken => words.not_taken,
+            Told::Unconfirmed => words.unconfirmed,
+            Told::InMailbox => words.in_mailbox,
+            Told::InGroup => words.in_group,
+            Told::MailboxFull => words.mailbox_full,
+        }
+    }
 }
 
 impl Failure<'_> {
@@ -120,23 +157,22 @@ impl Failure<'_> {
             Failure::PartClosed(_) => EnhancedCode::new(5, 7, 2),
             Failure::NoMember => EnhancedCode::new(5, 2, 4),
             Failure::Unverified => EnhancedCode::new(5, 7, 26),
-            Failure::Other { status, .. } => *status,
+            Failure::Told { status, .. } | Failure::Other { status, .. } => *status,
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, words: &Words) -> String {
         match self {
-            Failure::NotApproved(Some(text)) => format!("The message was not approved: {text}"),
-            Failure::NotApproved(None) => "The message was not approved.".to_owned(),
-            Failure::NoDecision => "The message was not approved in time.".to_owned(),
-            Failure::Rule(text) => text.unwrap_or("Message refused by policy.").to_owned(),
-            Failure::PartClosed(Some(inner)) => {
-                format!("You are not permitted to send to {inner}, a part of this group.")
-            }
-            Failure::PartClosed(None) => "You are not permitted to send to a part of this group.".to_owned(),
-            Failure::ExternalMembers => "Members of this group outside the organisation were not reached.".to_owned(),
-            Failure::NoMember => "No member of this group could be reached.".to_owned(),
-            Failure::Unverified => "You could not be verified as the sender.".to_owned(),
+            Failure::NotApproved(Some(text)) => with(words.not_approved_because, text),
+            Failure::NotApproved(None) => words.not_approved.to_owned(),
+            Failure::NoDecision => words.no_decision.to_owned(),
+            Failure::Rule(text) => text.unwrap_or(words.policy).to_owned(),
+            Failure::PartClosed(Some(inner)) => with(words.part_closed, inner),
+            Failure::PartClosed(None) => words.some_part_closed.to_owned(),
+            Failure::ExternalMembers => words.external_members.to_owned(),
+            Failure::NoMember => words.no_member.to_owned(),
+            Failure::Unverified => words.unverified.to_owned(),
+            Failure::Told { what, .. } => what.text(words).to_owned(),
             Failure::Other { text, .. } => (*text).to_owned(),
         }
     }
@@ -153,21 +189,21 @@ impl Action {
         }
     }
 
-    fn subject(self) -> &'static str {
+    fn subject(self, words: &Words) -> &'static str {
         match self {
-            Action::Failed => "Undelivered mail",
-            Action::Delayed => "Mail delayed",
-            Action::Delivered | Action::Relayed | Action::Expanded => "Mail delivered",
+            Action::Failed => words.failed_subject,
+            Action::Delayed => words.delayed_subject,
+            Action::Delivered | Action::Relayed | Action::Expanded => words.delivered_subject,
         }
     }
 
-    fn introduction(self) -> &'static str {
+    fn introduction(self, words: &Words) -> &'static str {
         match self {
-            Action::Failed => "Your message was not delivered to:",
-            Action::Delayed => "Your message is not delivered yet, and will be tried again, to:",
-            Action::Delivered => "Your message was delivered to:",
-            Action::Relayed => "Your message was passed on to a host that does not confirm delivery, for:",
-            Action::Expanded => "Your message was delivered to the group:",
+            Action::Failed => words.failed,
+            Action::Delayed => words.delayed,
+            Action::Delivered => words.delivered,
+            Action::Relayed => words.relayed,
+            Action::Expanded => words.expanded,
         }
     }
 }
@@ -176,8 +212,9 @@ impl Action {
 /// longer is returned with its header alone, and of replies to many recipients the start is shown.
 pub fn dsn(dsn: &Dsn<'_>) -> Vec<u8> {
     let worst = dsn.recipients.first().map_or(Action::Failed, |first| first.action);
-    let header = dsn.stamp.system_header(dsn.to, worst.subject());
-    let (explanation, status) = (text_part(&explanation(dsn)), status_part(dsn));
+    let words = words::of(dsn.language);
+    let header = dsn.stamp.system_header(dsn.to, worst.subject(words));
+    let (explanation, status) = (text_part_in(dsn.language, &explanation(dsn, words)), status_part(dsn));
     let room = MAX_REPORT.saturating_sub(FRAME).saturating_sub(explanation.len()).saturating_sub(status.len());
     let returned = match dsn.original {
         Original::Full(message) if message.len() <= room => message_part(message),
@@ -188,26 +225,26 @@ pub fn dsn(dsn: &Dsn<'_>) -> Vec<u8> {
 }
 
 /// For people.
-fn explanation(dsn: &Dsn<'_>) -> String {
-    let mut text = format!("This is the mail server {}.\n", dsn.stamp.host);
+fn explanation(dsn: &Dsn<'_>, words: &Words) -> String {
+    let mut text = format!("{}\n", with(words.server, dsn.stamp.host));
     for reported in dsn.recipients {
-        let introduction = reported.action.introduction();
-        let (recipient, why) = (reported.recipient, reported.failure.text());
+        let introduction = reported.action.introduction(words);
+        let (recipient, why) = (reported.recipient, reported.failure.text(words));
         text.push_str(&format!("\n{introduction}\n\n    {recipient}\n\n{why}\n"));
         if let Some(attempted) = reported.attempted {
-            text.push_str(&attempt(&attempted, dsn.recipients.len()));
+            text.push_str(&attempt(&attempted, dsn, words));
         }
         if matches!(reported.action, Action::Failed | Action::Delayed)
-            && let Some(meaning) = meaning(reported.failure.status())
+            && let Some(meaning) = meaning(reported.failure.status(), words)
         {
             text.push_str(&format!("\n{meaning}\n"));
         }
     }
     if dsn.is_only {
-        text.push_str("\nYou are told of this message once, whoever else it does not get to.\n");
+        text.push_str(&format!("\n{}\n", words.once));
     }
     if let Some(id) = dsn.trace {
-        text.push_str(&format!("\nThe administrators of this server find the message by its id:\n\n    {id}\n"));
+        text.push_str(&format!("\n{}\n\n    {id}\n", words.trace));
     }
     text
 }
@@ -219,42 +256,47 @@ fn start(reply: &str, recipients: usize) -> &str {
 }
 
 /// What the other host said.
-fn attempt(attempted: &Attempted<'_>, recipients: usize) -> String {
+fn attempt(attempted: &Attempted<'_>, dsn: &Dsn<'_>, words: &Words) -> String {
     let mut text = match (attempted.host, attempted.reply) {
         (Some(host), Some(reply)) => {
-            let reply = start(reply, recipients);
+            let reply = start(reply, dsn.recipients.len());
             let reply: Vec<String> = reply.lines().map(|line| format!("    {}", printable(line))).collect();
-            format!("\nThe host {host} said:\n\n{}\n", reply.join("\n"))
+            format!("\n{}\n\n{}\n", with(words.host_said, host), reply.join("\n"))
         }
-        (Some(host), None) => format!("\nThe host was {host}.\n"),
+        (Some(host), None) => format!("\n{}\n", with(words.host_was, host)),
         (None, _) => String::new(),
     };
     if let Some(until) = attempted.until {
-        text.push_str(&format!("\nIt will be tried until {}.\n", format_date(until)));
+        let until = match dsn.language {
+            Language::English => format_date(until),
+            // Which has English words.
+            _ => format_numeric_date(until),
+        };
+        text.push_str(&format!("\n{}\n", with(words.until, until)));
     }
     text
 }
 
 /// What a status means for who sent the message (RFC 3463 §3), where that helps.
-fn meaning(status: EnhancedCode) -> Option<&'static str> {
+fn meaning(status: EnhancedCode, words: &Words) -> Option<&'static str> {
     let text = match status.subject_and_detail() {
-        (1, 1) => "There is no such mailbox. Check the address for typing errors.",
-        (1, 2) => "There is no such domain, or it takes no mail. Check the part after the @.",
-        (1, 3) => "The address is not valid.",
-        (1, 10) => "The domain says that it takes no mail at all.",
-        (2, 1) => "The mailbox is disabled.",
-        (2, 2) => "The mailbox is full. Try again when its owner may have made room.",
-        (2, 3) | (3, 4) => "The message is too large for the recipient.",
-        (4, 1) => "The recipient's server did not answer.",
-        (4, 3) => "The recipient's domain could not be looked up.",
-        (4, 4) => "No server takes mail for the recipient's domain.",
-        (4, 6) => "The message would go round in circles between servers.",
-        (4, 7) => "It was tried for as long as this server tries.",
-        (6, 3) => "The recipient's server cannot take this kind of message.",
-        (6, 7) => "The recipient's server cannot take addresses or headers with characters beyond ASCII.",
-        (7, 1..=2) => "The recipient's server does not permit this message.",
-        (7, 5) | (7, 10) | (7, 30) => "No connection that is secure enough could be made to the recipient's server.",
-        (7, 26) => "The recipient's server could not verify that the message is from you.",
+        (1, 1) => words.no_mailbox,
+        (1, 2) => words.no_domain,
+        (1, 3) => words.bad_address,
+        (1, 10) => words.takes_no_mail,
+        (2, 1) => words.disabled,
+        (2, 2) => words.is_full,
+        (2, 3) | (3, 4) => words.too_large,
+        (4, 1) => words.no_answer,
+        (4, 3) => words.no_lookup,
+        (4, 4) => words.no_server,
+        (4, 6) => words.in_circles,
+        (4, 7) => words.too_long,
+        (6, 3) => words.wrong_kind,
+        (6, 7) => words.only_ascii,
+        (7, 1..=2) => words.not_permitted,
+        (7, 5) | (7, 10) | (7, 30) => words.insecure,
+        (7, 26) => words.not_verified,
         _ => return None,
     };
     Some(text)

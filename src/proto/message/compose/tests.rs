@@ -130,6 +130,7 @@ fn notifications_have_status_and_header_only() {
             original: Original::Header(ORIGINAL),
             trace: None,
             is_only: false,
+            language: Language::English,
         });
         assert_well_formed(&message);
         assert!(message.is_ascii(), "{status}");
@@ -175,6 +176,7 @@ fn addresses_beyond_ascii_are_escaped_in_the_status() {
         original: Original::Header(b""),
         trace: None,
         is_only: false,
+        language: Language::English,
     });
     assert!(String::from_utf8(message).unwrap().contains("Final-Recipient: utf-8; j\\x{F6}rg@corp.test\r\n"));
 }
@@ -290,6 +292,7 @@ proptest! {
             stamp, to: &to, envelope_id: Some(&hostile), arrived: stamp.now, recipients: &[recipient],
             original: Original::Header(original), trace: Some(&hostile),
             is_only: false,
+            language: Language::English,
         });
         let notice = approval_notice(&Approval {
             stamp, to: &to, cause: Cause::Rule(&hostile), reverse_path: &ReversePath::Null, answer_to: None,
@@ -313,5 +316,115 @@ proptest! {
         if let Some(field) = header_field("X-Tag", &hostile) {
             prop_assert_eq!(fields(&field).count(), 1);
         }
+    }
+}
+
+#[test]
+fn notifications_are_in_the_language_that_is_wanted_and_say_the_same_to_programs() {
+    let (host, to, recipient) = (host(), address("alice@corp.test"), address("pam@partner.test"));
+    let made = |language, action| {
+        dsn(&Dsn {
+            stamp: stamp(&host, "b1"),
+            to: &to,
+            envelope_id: None,
+            arrived: Timestamp::from_seconds(0),
+            recipients: &[Reported {
+                recipient: &recipient,
+                original_recipient: None,
+                action,
+                failure: Failure::Told { status: EnhancedCode::new(5, 1, 1), what: Told::NotTaken },
+                attempted: Some(Attempted {
+                    host: Some("mx.partner.test [192.0.2.1]"),
+                    reply: Some("550 5.1.1 nobody of that name"),
+                    at: Timestamp::from_seconds(60),
+                    until: (action == Action::Delayed).then_some(Timestamp::from_seconds(3600)),
+                }),
+            }],
+            original: Original::Header(ORIGINAL),
+            trace: Some("0abc"),
+            is_only: true,
+            language,
+        })
+    };
+    let rows = [
+        (Language::English, "Undelivered mail", "Your message was not delivered to:", "until Thu, 1 Jan"),
+        (
+            Language::German,
+            "Unzustellbare Nachricht",
+            "Ihre Nachricht wurde nicht zugestellt an:",
+            "1970-01-01 01:00 UTC",
+        ),
+        (Language::French, "Message non remis", "n'a pas été remis", "1970-01-01 01:00 UTC"),
+        (Language::Spanish, "Mensaje no entregado", "no se ha entregado", "1970-01-01 01:00 UTC"),
+        (Language::Chinese, "邮件未送达", "未能送达", "1970-01-01 01:00 UTC"),
+        (Language::Japanese, "メールを配信できませんでした", "配信できませんでした", "1970-01-01 01:00 UTC"),
+    ];
+    assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), Language::ALL);
+    let status = |message: &[u8]| {
+        let text = String::from_utf8(message.to_vec()).unwrap();
+        let from = text.find("Content-Type: message/delivery-status").unwrap();
+        text[from..].to_owned()
+    };
+    for (language, subject, says, until) in rows {
+        let message = made(language, Action::Failed);
+        assert_well_formed(&message);
+        assert!(message.is_ascii(), "{language:?}");
+        assert_eq!(status(&message), status(&made(Language::English, Action::Failed)), "{language:?}");
+        let parsed = MessageParser::default().parse(&message).unwrap();
+        assert_eq!(parsed.subject(), Some(subject));
+        let text = parsed.body_text(0).unwrap().into_owned();
+        for part in [says, "pam@partner.test", "mx.partner.test [192.0.2.1]", "550 5.1.1 nobody of that name", "0abc"] {
+            assert!(text.contains(part), "{language:?}: {part}: {text}");
+        }
+        assert!(!text.contains("{}"), "{language:?}: {text}");
+        let tag = format!("Content-Language: {}\r\n", language.tag());
+        assert!(String::from_utf8_lossy(&message).contains(&tag), "{language:?}");
+        for (action, word) in
+            [(Action::Delayed, "delayed"), (Action::Relayed, "relayed"), (Action::Expanded, "expanded")]
+        {
+            let message = made(language, action);
+            assert!(status(&message).contains(&format!("Action: {word}\r\n")), "{language:?}");
+            let text = MessageParser::default().parse(&message).unwrap().body_text(0).unwrap().into_owned();
+            assert!(action != Action::Delayed || text.contains(until), "{language:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_notification_has_a_bounded_size() {
+    let (host, to) = (host(), address("alice@corp.test"));
+    let recipients: Vec<Address> = (0..100).map(|n| address(&format!("r{n}@partner.test"))).collect();
+    let (reply, large) = ("550 \u{e4}".repeat(400), vec![b'x'; MAX_REPORT - 1000]);
+    let reported = |recipient| Reported {
+        recipient,
+        original_recipient: None,
+        action: Action::Failed,
+        failure: Failure::Told { status: EnhancedCode::new(5, 1, 1), what: Told::NotTaken },
+        attempted: Some(Attempted {
+            host: Some("mx"),
+            reply: Some(&reply),
+            at: Timestamp::from_seconds(0),
+            until: None,
+        }),
+    };
+    let reported: Vec<Reported<'_>> = recipients.iter().map(reported).collect();
+    let original = [b"Subject: large\r\n\r\n".to_vec(), large].concat();
+    let small = b"Subject: small\r\n\r\nsmall body\r\n".to_vec();
+    for (original, is_whole) in [(&original, false), (&small, true)] {
+        let message = dsn(&Dsn {
+            stamp: stamp(&host, "b1"),
+            to: &to,
+            envelope_id: None,
+            arrived: Timestamp::from_seconds(0),
+            recipients: &reported,
+            original: Original::Full(original),
+            trace: None,
+            is_only: false,
+            language: Language::Japanese,
+        });
+        assert!(message.len() <= MAX_REPORT, "{}", message.len());
+        let text = String::from_utf8_lossy(&message).into_owned();
+        assert_eq!(text.contains("Content-Type: message/rfc822\r\n"), is_whole);
+        assert_eq!(text.matches("Final-Recipient: ").count(), 100);
     }
 }

@@ -38,6 +38,7 @@ impl Admin {
                         record_monitor_reads: true,
                         dmarc: crate::directory::DmarcHandling::None,
                         trusted_sealers: Vec::new(),
+                        language: crate::mail::Language::default(),
                         created,
                     };
                     let change = Change::PutOrganisation(organisation);

@@ -9,7 +9,7 @@ use super::{Octets, Problem, is_default, is_true, yes};
 use crate::directory::{
     Department, Directory, DmarcHandling, DomainRecord, ExternalForward, Organisation, Relay, RelayKind,
 };
-use crate::mail::{DepartmentId, Domain, DomainId, Network, OrganisationId, RelayId, Timestamp};
+use crate::mail::{DepartmentId, Domain, DomainId, Language, Network, OrganisationId, RelayId, Timestamp};
 
 /// The owner of domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -33,6 +33,10 @@ pub struct OrganisationSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub trusted_sealers: Vec<Domain>,
+    /// In which its people are told what becomes of their mail: `en`, `de`, `fr`, `es`, `zh` or `ja` (BCP 47).
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schema(value_type = String, example = "en")]
+    pub language: Language,
 }
 
 impl OrganisationSpec {
@@ -46,6 +50,7 @@ impl OrganisationSpec {
             record_monitor_reads: self.record_monitor_reads,
             dmarc: self.dmarc,
             trusted_sealers: self.trusted_sealers.clone(),
+            language: self.language,
             created,
         }
     }
@@ -59,6 +64,7 @@ impl OrganisationSpec {
             record_monitor_reads: organisation.record_monitor_reads,
             dmarc: organisation.dmarc,
             trusted_sealers: organisation.trusted_sealers.clone(),
+            language: organisation.language,
         }
     }
 }
