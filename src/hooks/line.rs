@@ -194,6 +194,25 @@ impl Line {
         }
     }
 
+    /// A spam filter will be asked about this message.
+    pub fn filters_spam(&self) -> bool {
+        let is_filter = |place: &&Place| matches!(place.hook.kind, Kind::Rspamd(_));
+        self.places.iter().filter(is_filter).any(|place| place.is_asked(Stage::Data))
+    }
+
+    /// Spam filters are not asked about this message: all its recipients want what its sender writes.
+    pub fn spare(&mut self) {
+        for at in 0..self.places.len() {
+            let Some(place) = self.places.get_mut(at).filter(|place| place.is_asked(Stage::Data)) else { continue };
+            if matches!(place.hook.kind, Kind::Rspamd(_)) {
+                place.done = Done::Message;
+                let said = "not asked: all recipients allow the sender".to_owned();
+                let hook = place.hook.settings.name.clone();
+                self.notes.push(Note { hook, stage: Stage::Data, said, reasons: vec![], changes: vec![], took: 0 });
+            }
+        }
+    }
+
     /// Asks at the end of data; `server` are the fields that this server puts in front. What each changes, the next one
     /// sees.
     pub async fn ask_message(&mut self, facts: &Facts, server: &[u8], content: &mut Content<'_>) -> (Ruling, Handling) {

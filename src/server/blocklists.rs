@@ -123,8 +123,8 @@ impl Blocklists {
 
     async fn test_those(&self, is_due: impl Fn(State) -> bool, dns: &Dns, now: Timestamp) {
         let mut testing = JoinSet::new();
-        for watched in self.lists.iter().filter(|watched| is_due(*watched.state.borrow())).cloned() {
-            let dns = dns.clone();
+        for watched in self.lists.iter().filter(|watched| is_due(*watched.state.borrow())) {
+            let (watched, dns) = (watched.clone(), dns.clone());
             testing.spawn(async move { watched.test(&dns, now).await });
         }
         // What a list that has failed has said counts no more.

@@ -1,6 +1,8 @@
 //! Mail to addresses that this server has made for bounces (policy semantics §6.5, §11.3). They take nothing but bounces,
 //! and only while they are true and young.
 
+use std::sync::Arc;
+
 use super::message;
 use super::session::Session;
 use super::state::{State, Transaction};
@@ -9,9 +11,9 @@ use crate::accept::{self, Incoming, record};
 use crate::directory::{Directory, Owner, Step};
 use crate::mail::srs::{self, Forwarder, SrsError};
 use crate::mail::{Address, ForwardPath, GroupId, ReversePath};
-use crate::policy::Verdict;
 use crate::policy::rate::Rate;
 use crate::policy::recipient::{self, Destination, Room};
+use crate::policy::{Verdict, blocklist};
 use crate::proto::smtp::{Rcpt, Reply};
 use crate::routing::{self, Addressed, Resolution};
 use crate::store::{self, StateKey};
@@ -77,12 +79,13 @@ pub(super) fn rcpt(
     session: &Session,
     mut transaction: Box<Transaction>,
     rcpt: Rcpt,
-    forwarder: Forwarder,
+    (forwarder, client_listed): (Forwarder, Option<Arc<blocklist::Refusal>>),
 ) -> (State, Reply) {
     // Gather.
     let facts = recipient::Facts {
         may_relay: false,
         lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
+        client_listed,
         destination: Destination::Question,
         is_beyond_scope: false,
         room: Room::Fits,

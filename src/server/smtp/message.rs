@@ -173,6 +173,13 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     if routing::all_refuse(&transaction.directory, claimed, standing.kept.iter().map(|to| &to.addressed)) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SenderBlocked));
     }
+    if session.hooks.filters_spam() {
+        let from = Correspondent { sender: &sender, authors: &from.addresses };
+        let addressed: Vec<Addressed> = standing.kept.iter().map(|kept| kept.addressed.clone()).collect();
+        if routing::all_allow(&transaction.directory, from, &addressed) {
+            session.hooks.spare();
+        }
+    }
     let server = results.as_deref().unwrap_or_default().as_bytes();
     let (handling, is_discarded) = match asking::message(session, transaction, &incoming, &auth, server).await {
         Asked::Handled(handling) => (handling, false),

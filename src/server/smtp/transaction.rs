@@ -113,7 +113,9 @@ pub(super) async fn rcpt(session: &mut Session, mut transaction: Box<Transaction
     }
     let client_listed = listed::refusal(session, &transaction, &rcpt.forward_path).await;
     let bounce = match bounce::look_up(session, &transaction, &rcpt.forward_path).await {
-        Some(Bounce::WithForwarder(forwarder)) => return bounce::rcpt(session, transaction, rcpt, forwarder),
+        Some(Bounce::WithForwarder(forwarder)) => {
+            return bounce::rcpt(session, transaction, rcpt, (forwarder, client_listed));
+        }
         Some(Bounce::To(resolution)) => Some(resolution),
         None => None,
     };
