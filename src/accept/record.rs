@@ -13,7 +13,6 @@ use crate::hooks::Note;
 use crate::mail::{AccountId, Address, EventKind, EventKinds, GroupId, ReversePath, RuleId, Timestamp};
 use crate::policy::blocklist;
 use crate::policy::lists::{Level, Listed, Says};
-use crate::policy::lists::{Level, Listed, Says};
 use crate::policy::sender::Sender;
 use crate::proto::authres::DmarcResult;
 use crate::proto::message::header;

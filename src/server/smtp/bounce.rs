@@ -83,6 +83,7 @@ pub(super) fn rcpt(
     let facts = recipient::Facts {
         may_relay: false,
         lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
+        client_listed: None,
         destination: Destination::Question,
         is_beyond_scope: false,
         room: Room::Fits,
