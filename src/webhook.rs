@@ -3,19 +3,15 @@
 //! Names of fields, what is signed and how a secret is written are those of the Standard Webhooks specification 1.0. What
 //! is told, and when, is for `delivery::webhooks`.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use rustls::RootCertStore;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use crate::mail::{EventKinds, Timestamp};
 use crate::net::http_client::{Answer, Excess, HttpClient, HttpError, Limits, Names, Request, Url};
+use crate::proto::signature::Secret;
 use crate::store::{StateKey, SubscriberId, short_hash};
 
 /// Who is told, of what, and how patiently.
@@ -49,10 +45,6 @@ pub struct Webhook {
     client: HttpClient,
 }
 
-/// A key that signs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
 impl Webhook {
     /// One that trusts these authorities. An error means that the TLS library lacks what it should have.
     pub fn new(settings: Settings, roots: RootCertStore) -> Result<Self, rustls::Error> {
@@ -69,41 +61,13 @@ impl Webhook {
     pub async fn post(&self, id: &str, now: Timestamp, body: Vec<u8>) -> Result<Answer, HttpError> {
         let seconds = now.seconds().to_string();
         let signatures: Vec<String> =
-            self.settings.secrets.iter().map(|secret| secret.signature(id, &seconds, &body)).collect();
+            self.settings.secrets.iter().map(|secret| secret.sign(id, &seconds, &body)).collect();
         let request = Request::post(self.settings.url.clone(), "application/json", body)
             .with_field("Webhook-Id", id)
             .with_field("Webhook-Timestamp", &seconds)
             .with_field("Webhook-Signature", &signatures.join(" "));
         let limits = Limits { time: self.settings.timeout, octets: MAX_ANSWER, excess: Excess::IsCut };
         self.client.ask(&request, limits).await
-    }
-}
-
-impl Secret {
-    /// From a line of a file: `whsec_` and base64, or else its octets as they are. `None` if it is too short to be
-    /// one, or no base64.
-    pub fn parse(line: &str) -> Option<Self> {
-        let octets = match line.strip_prefix("whsec_") {
-            Some(encoded) => STANDARD.decode(encoded).ok()?,
-            None => line.as_bytes().to_vec(),
-        };
-        (octets.len() >= MIN_SECRET).then_some(Self(octets))
-    }
-
-    /// `v1,` and the HMAC-SHA256 of id, time and content, with dots between them.
-    fn signature(&self, id: &str, seconds: &str, body: &[u8]) -> String {
-        // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
-        for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
     }
 }
 
@@ -160,36 +124,10 @@ pub fn failure(answer: &Result<Answer, HttpError>) -> Option<String> {
 const VERSION: u8 = 1;
 /// Octets of an answer that are read.
 const MAX_ANSWER: usize = 4 << 10;
-/// Octets.
-const MIN_SECRET: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_signature_is_that_of_the_specification() {
-        // The example that the specification's reference libraries are tested with.
-        let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signature = secret.signature("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-    }
-
-    #[test]
-    fn secrets_have_a_length() {
-        for (line, is_secret) in [
-            ("", false),
-            ("fifteen octets.", false),
-            ("sixteen octets..", true),
-            ("whsec_", false),
-            ("whsec_not base64 at all, however long", false),
-            ("whsec_c2l4dGVlbiBvY3RldHMuLg==", true),
-        ] {
-            assert_eq!(Secret::parse(line).is_some(), is_secret, "{line}");
-        }
-        assert_eq!(Secret::parse("whsec_c2l4dGVlbiBvY3RldHMuLg=="), Secret::parse("sixteen octets.."));
-        assert_eq!(format!("{:?}", Secret::parse("sixteen octets..").unwrap()), "Secret");
-    }
 
     #[test]
     fn the_first_version_of_what_is_kept_stays_readable() {

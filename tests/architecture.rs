@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("routing", &["mail", "proto", "directory", "policy"]),
     ("net", &["mail"]),
     ("store", &["mail", "directory"]),
-    ("webhook", &["mail", "net", "store"]),
+    ("webhook", &["mail", "proto", "net", "store"]),
     ("emailauth", &["mail", "proto", "net"]),
     ("hooks", &["mail", "proto", "directory", "policy", "net", "store"]),
     ("login", &["mail", "proto", "directory", "policy", "store"]),

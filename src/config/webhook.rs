@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::check::Problem;
 use super::quantity::Time;
 use crate::mail::{EventKind, EventKinds};
-use crate::webhook::{Secret, Settings};
+use crate::proto::signature::Secret;
+use crate::webhook::Settings;
 
 /// A `[[webhook]]`.
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,8 @@ use crate::mail::{Address, EnhancedCode, ReversePath};
 pub struct Answer {
     /// What is to become of the session, the command or the message.
     pub verdict: Verdict,
-    /// What is to be changed, in order. Only at the end of data.
+    /// What is to be changed, in order. What is said from MAIL on counts at the end of data; before that there is nothing to
+    /// change.
     pub changes: Vec<Change>,
     /// Why, in words for the trace: a score, the name of a virus.
     pub reasons: Vec<String>,

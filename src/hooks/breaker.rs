@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub struct Breaker {
     failures: u32,
-    until: Option<Instant>,
+    /// Since when, and until when.
+    open: Option<(Instant, Instant)>,
 }
 
 impl Breaker {
     /// Whether it may be asked. After a pause one question goes through, and the others wait for what comes of it.
     pub fn admits(&mut self, now: Instant) -> bool {
-        match self.until {
+        match self.open {
             None => true,
-            Some(until) if now < until => false,
+            Some((_, until)) if now < until => false,
             Some(_) => {
-                self.until = Some(now + pause(self.failures));
+                self.open = Some((now, now + pause(self.failures)));
                 true
             }
         }
@@ -27,17 +28,20 @@ impl Breaker {
         *self = Self::default();
     }
 
-    /// It has failed.
-    pub fn failed(&mut self, now: Instant) {
+    /// A question that began then has failed. Those that were under way when it was left alone say nothing new.
+    pub fn failed(&mut self, began: Instant, now: Instant) {
+        if self.open.is_some_and(|(since, _)| began < since) {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         if self.failures >= TOLERATED {
-            self.until = Some(now + pause(self.failures));
+            self.open = Some((now, now + pause(self.failures)));
         }
     }
 
     /// It is left alone.
     pub fn is_open(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
+        self.open.is_some_and(|(_, until)| now < until)
     }
 }
 
@@ -61,19 +65,21 @@ mod tests {
         let (mut breaker, start) = (Breaker::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         for _ in 1..TOLERATED {
-            breaker.failed(start);
+            breaker.failed(start, start);
             assert!(breaker.admits(start));
         }
-        breaker.failed(start);
+        breaker.failed(start, start);
         assert!(breaker.is_open(start) && !breaker.admits(start));
         assert!(breaker.admits(at(1)), "one question");
         assert!(!breaker.admits(at(1)), "and no second");
-        breaker.failed(at(1));
+        breaker.failed(start, at(1));
+        assert!(!breaker.is_open(at(3)), "under way since before");
+        breaker.failed(at(1), at(1));
         assert!(!breaker.admits(at(2)) && breaker.admits(at(3)));
         breaker.answered();
         assert!(breaker.admits(at(3)) && breaker.admits(at(3)));
         for _ in 0..100 {
-            breaker.failed(at(10));
+            breaker.failed(at(10), at(10));
         }
         assert!(!breaker.admits(at(69)) && breaker.admits(at(70)));
     }

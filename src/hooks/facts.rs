@@ -14,7 +14,7 @@ pub struct Facts {
     pub time: Timestamp,
     /// Our host name.
     pub hostname: String,
-    /// The listener: `relay` or `submission`.
+    /// The listener: `smtp` or `submission`.
     pub listener: &'static str,
     /// Who has connected.
     pub peer: Peer,

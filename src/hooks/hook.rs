@@ -143,26 +143,27 @@ impl Hook {
         if !self.breaker().admits(Instant::now()) {
             return Err(Failure::Suspended);
         }
-        let start = Instant::now();
-        let bounded = async {
-            let _slot = self.slots.acquire().await.map_err(|_| Failure::Suspended)?;
-            question.await
-        };
         // A milter says in between that it is still at it; each of its replies has its time.
         let longest = match self.kind {
-            Kind::Milter(_) => self.settings.timeout.saturating_mul(10),
+            Kind::Milter(_) => self.settings.timeout.saturating_mul(10).min(LONGEST).max(self.settings.timeout),
             Kind::Http(_) | Kind::Rspamd(_) | Kind::Clamd(_) => self.settings.timeout,
         };
-        let answer = tokio::time::timeout(longest, bounded).await.unwrap_or(Err(Failure::Timeout));
+        let waits = Instant::now();
+        let slot = tokio::time::timeout(longest, self.slots.acquire()).await;
+        let Ok(Ok(_slot)) = slot else { return Err(Failure::Suspended) };
+        let start = Instant::now();
+        let left = longest.saturating_sub(start.duration_since(waits));
+        let answer = tokio::time::timeout(left, question).await.unwrap_or(Err(Failure::Timeout));
         self.numbers.asked.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.numbers.micros.fetch_add(micros, Ordering::Relaxed);
         match &answer {
+            Ok(_) => self.breaker().answered(),
             // It is not the hook that has failed.
-            Ok(_) | Err(Failure::Store(_)) => self.breaker().answered(),
+            Err(Failure::Store(_)) => {}
             Err(error) => {
                 self.numbers.failed.fetch_add(1, Ordering::Relaxed);
-                self.breaker().failed(Instant::now());
+                self.breaker().failed(start, Instant::now());
                 tracing::warn!(hook = self.settings.name, %error, "a hook gives no answer");
             }
         }
@@ -185,3 +186,6 @@ impl Hook {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A client waits ten minutes for the reply to its message (RFC 5321 §4.5.3.2.6), and there may be several hooks.
+const LONGEST: Duration = Duration::from_secs(200);

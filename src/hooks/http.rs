@@ -141,7 +141,8 @@ impl HttpHook {
     }
 
     async fn put_once(&self, question: &Question<'_>, body: &[u8]) -> Result<Answer, Failure> {
-        let (id, timestamp) = (new_id(), question.facts.time.seconds().to_string());
+        let id = new_id().ok_or_else(|| Failure::Unreachable("this system has no randomness".to_owned()))?;
+        let (id, timestamp) = (id, question.facts.time.seconds().to_string());
         let mut request = Request::post(self.url.clone(), "application/json", body.to_vec())
             .with_field("webhook-id", &id)
             .with_field("webhook-timestamp", &timestamp);
@@ -163,7 +164,8 @@ impl HttpHook {
                 return Err(Failure::Protocol("the answer is not signed as it must be".to_owned()));
             }
         }
-        let said = serde_json::from_slice(&answer.body).map_err(|error| Failure::Protocol(error.to_string()))?;
+        let said = serde_json::from_slice(&answer.body);
+        let said = said.map_err(|error| Failure::Protocol(super::one_line(&error.to_string())))?;
         understood(question.stage, said)
     }
 }
@@ -222,6 +224,9 @@ fn understood(stage: Stage, said: Spoken) -> Result<Answer, Failure> {
     if said.verdict != Word::Redirect && !said.redirect.is_empty() {
         return wrong("redirect: only with the verdict redirect");
     }
+    if stage == Stage::Rcpt && said.verdict == Word::Redirect {
+        return wrong("redirect: of the whole message, at header or data");
+    }
     if stage < Stage::Mail && (!changes.is_empty() || verdict == Verdict::Discard) {
         return wrong("there is no message yet that this could change");
     }
@@ -236,13 +241,11 @@ pub(super) fn failure(error: HttpError) -> Failure {
     }
 }
 
-fn new_id() -> String {
+/// An id that was never used; without randomness there is none, and answers could be played back.
+fn new_id() -> Option<String> {
     let mut octets = [0; 16];
-    // Without randomness ids repeat, and answers could be played back: then none is taken.
-    match getrandom::fill(&mut octets) {
-        Ok(()) => octets.iter().map(|octet| format!("{octet:02x}")).collect(),
-        Err(_) => String::new(),
-    }
+    getrandom::fill(&mut octets).ok()?;
+    Some(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 /// A bound for a hook whose own time is longer.

@@ -19,6 +19,8 @@ pub struct Line {
     notes: Vec<Note>,
     /// Of `notes`, those that belong to the session.
     of_session: usize,
+    /// Where the last of them stands.
+    last: Option<usize>,
     /// What they want of the message, before it is there.
     wanted: Vec<(usize, Change)>,
 }
@@ -30,8 +32,8 @@ struct Place {
     milter: Option<Spoken>,
     /// It wants to hear nothing more of …
     done: Done,
-    /// It has failed before there was a command that it could delay.
-    owes: Option<Failure>,
+    /// What it has not answered, before there was a command that it could delay.
+    owes: Option<Stage>,
     /// It has failed, and mail goes on without it.
     is_missing: bool,
 }
@@ -42,6 +44,8 @@ struct Spoken {
     session: MilterSession,
     knows: Option<Stage>,
     recipients: usize,
+    /// What it has refused although it was told of it only later, and the stage of that.
+    refused: Option<(Stage, Verdict)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +136,7 @@ impl Line {
     /// The transaction is over, or another begins.
     pub async fn reset(&mut self) {
         self.notes.truncate(self.of_session);
+        self.last = None;
         self.wanted.clear();
         for place in &mut self.places {
             place.is_missing = false;
@@ -139,6 +144,7 @@ impl Line {
                 place.done = Done::Nothing;
             }
             let Some(spoken) = &mut place.milter else { continue };
+            spoken.refused.take_if(|(stage, _)| *stage >= Stage::Mail);
             if spoken.knows.is_some_and(|knows| knows >= Stage::Mail) {
                 spoken.knows = Some(Stage::Ehlo);
                 spoken.recipients = 0;
@@ -158,26 +164,34 @@ impl Line {
 
     /// Asks at a stage before the end of data. The first that does not want to go on ends it.
     pub async fn ask(&mut self, stage: Stage, facts: &Facts) -> Ruling {
+        let wanted = self.wanted.len();
         for at in 0..self.places.len() {
             let Some(place) = self.places.get_mut(at) else { break };
-            let (answer, took) = match place.owes.take_if(|_| stage >= Stage::Mail) {
-                Some(failure) => (Err(failure), 0),
-                None if place.is_asked(stage) => {
-                    let start = Instant::now();
-                    (place.ask(stage, facts).await, micros(start))
+            // What it owes it is asked again, once there is mail that depends on it.
+            let owed = place.owes.filter(|_| stage >= Stage::Mail);
+            let questions = owed.into_iter().chain(Some(stage).filter(|_| place.is_asked(stage)));
+            for question in questions.collect::<Vec<_>>() {
+                let Some(place) = self.places.get_mut(at) else { break };
+                let start = Instant::now();
+                let answer = place.ask(question, facts).await;
+                place.owes = match &answer {
+                    // A connection is not refused for what mail may not even need.
+                    Err(_) if question < Stage::Mail => Some(question),
+                    Ok(_) if place.owes == Some(question) => None,
+                    _ => place.owes,
+                };
+                let has_failed = answer.is_err();
+                let ruling = self.note(at, (question, stage), answer, micros(start));
+                if ruling.verdict != Verdict::Continue {
+                    if stage == Stage::Rcpt && ruling.verdict != Verdict::Discard {
+                        self.forget_last_recipient(facts);
+                        self.wanted.truncate(wanted);
+                    }
+                    return ruling;
                 }
-                None => continue,
-            };
-            if let (Err(failure), true) = (&answer, stage < Stage::Mail) {
-                // A connection is not refused for what mail may not even need.
-                place.owes = Some(failure.clone());
-            }
-            let ruling = self.note(at, stage, answer, took);
-            if ruling.verdict != Verdict::Continue {
-                if stage == Stage::Rcpt {
-                    self.forget_last_recipient(facts);
+                if has_failed {
+                    break;
                 }
-                return ruling;
             }
         }
         if stage < Stage::Mail {
@@ -208,7 +222,7 @@ impl Line {
                 place.done = Done::Message;
                 let said = "not asked: all recipients allow the sender".to_owned();
                 let hook = place.hook.settings.name.clone();
-                self.notes.push(Note { hook, stage: Stage::Data, said, reasons: vec![], changes: vec![], took: 0 });
+                self.write_down(Note { hook, stage: Stage::Data, said, reasons: vec![], changes: vec![], took: 0 });
             }
         }
     }
@@ -220,7 +234,7 @@ impl Line {
         let mut handling = Handling::default();
         content.header = fields.octets();
         for (at, change) in std::mem::take(&mut self.wanted) {
-            self.apply(at, change, &mut fields, content, &mut handling);
+            self.apply(at, vec![change], &mut fields, content, &mut handling);
         }
         for at in 0..self.places.len() {
             for stage in [Stage::Header, Stage::Data] {
@@ -229,13 +243,11 @@ impl Line {
                 let mut answer = place.ask_message(stage, facts, content).await;
                 let took = micros(start);
                 let changes = answer.as_mut().map(|answer| std::mem::take(&mut answer.changes)).unwrap_or_default();
-                let ruling = self.note(at, stage, answer, took);
+                let ruling = self.note(at, (stage, stage), answer, took);
                 if ruling.verdict != Verdict::Continue {
                     return (ruling, handling);
                 }
-                for change in changes {
-                    self.apply(at, change, &mut fields, content, &mut handling);
-                }
+                self.apply(at, changes, &mut fields, content, &mut handling);
             }
         }
         for place in self.places.iter().filter(|place| place.is_missing) {
@@ -247,60 +259,85 @@ impl Line {
         (Ruling::default(), handling)
     }
 
+    /// Makes the changes of one answer. They count fields as they stood when the hook was asked.
     fn apply(
         &mut self,
         at: usize,
-        change: Change,
+        changes: Vec<Change>,
         fields: &mut Fields,
         content: &mut Content<'_>,
         handling: &mut Handling,
     ) {
         let Some(place) = self.places.get(at) else { return };
         let hook = place.hook.settings.name.clone();
-        let mut done = describe(&change);
-        match change {
-            Change::AddField { name, value } if is_field(&name, &value) => fields.add(&name, &value),
-            Change::ChangeField { name, index, value }
-                if value.as_deref().is_none_or(|value| is_field(&name, value)) =>
-            {
-                if !fields.change(&name, index, value.as_deref()) {
-                    done = format!("not done: {done}: the field is this server's");
+        let mut added: Vec<String> = Vec::new();
+        let is_any = !changes.is_empty();
+        for change in changes {
+            let mut done = describe(&change);
+            match change {
+                Change::AddField { name, value } if is_field(&name, &value) => {
+                    fields.add(&name, &value);
+                    added.push(name);
                 }
+                Change::ChangeField { name, index, value }
+                    if value.as_deref().is_none_or(|value| is_field(&name, value)) =>
+                {
+                    let above = added.iter().filter(|known| known.eq_ignore_ascii_case(&name)).count();
+                    let index = index.max(1).saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+                    if !fields.change(&name, index, value.as_deref()) {
+                        done = format!("not done: {done}: the field is this server's");
+                    }
+                }
+                Change::AddField { .. } | Change::ChangeField { .. } => {
+                    done = format!("not done: {done}: no field can be so");
+                }
+                Change::Body(body) => content.replace_body(body),
+                Change::Junk => handling.is_junk = true,
+                Change::Quarantine(why) => {
+                    handling.quarantine.get_or_insert((hook.clone(), why));
+                }
+                change @ (Change::ReversePath(_)
+                | Change::AddRecipient(_)
+                | Change::RemoveRecipient(_)
+                | Change::Redirect(_)) => handling.envelope.push(change),
             }
-            Change::AddField { .. } | Change::ChangeField { .. } => {
-                done = format!("not done: {done}: no field can be so")
-            }
-            Change::Body(body) => content.replace_body(body),
-            Change::Junk => handling.is_junk = true,
-            Change::Quarantine(why) => {
-                handling.quarantine.get_or_insert((hook.clone(), why));
-            }
-            change @ (Change::ReversePath(_)
-            | Change::AddRecipient(_)
-            | Change::RemoveRecipient(_)
-            | Change::Redirect(_)) => handling.envelope.push(change),
+            self.remark(&done);
         }
-        content.header = fields.octets();
-        if let Some(note) = self.notes.iter_mut().rev().find(|note| note.hook == hook)
-            && note.changes.len() < MAX_CHANGES
-        {
-            note.changes.push(done);
+        if is_any {
+            content.header = fields.octets();
         }
     }
 
-    /// Writes down what a hook has said, and what is to become of the command.
-    fn note(&mut self, at: usize, stage: Stage, answer: Result<Answer, Failure>, took: u64) -> Ruling {
+    /// Adds to what is known of the last answer.
+    pub fn remark(&mut self, text: &str) {
+        if let Some(note) = self.last.and_then(|last| self.notes.get_mut(last))
+            && note.changes.len() < MAX_CHANGES
+        {
+            note.changes.push(super::one_line(text));
+        }
+    }
+
+    /// Writes down what a hook has said to a question, and what is to become of the command at this stage.
+    fn note(
+        &mut self,
+        at: usize,
+        (question, stage): (Stage, Stage),
+        answer: Result<Answer, Failure>,
+        took: u64,
+    ) -> Ruling {
         let Some(place) = self.places.get_mut(at) else { return Ruling::default() };
         let name = place.hook.settings.name.clone();
-        let mut note = Note { hook: name.clone(), stage, said: String::new(), reasons: vec![], changes: vec![], took };
+        let mut note =
+            Note { hook: name.clone(), stage: question, said: String::new(), reasons: vec![], changes: vec![], took };
         let ruling = match answer {
             Ok(Answer { verdict, changes, reasons }) => {
                 note.said = verdict.to_string();
                 note.reasons = reasons;
-                self.wanted.extend(changes.into_iter().map(|change| (at, change)));
+                let room = MAX_WANTED.saturating_sub(self.wanted.len());
+                self.wanted.extend(changes.into_iter().take(room).map(|change| (at, change)));
                 match verdict {
                     Verdict::Stop => {
-                        place.done = if stage < Stage::Mail { Done::Session } else { Done::Message };
+                        place.done = if question < Stage::Mail { Done::Session } else { Done::Message };
                         Ruling::default()
                     }
                     Verdict::Continue => Ruling::default(),
@@ -308,7 +345,7 @@ impl Line {
                 }
             }
             Err(failure) => {
-                note.said = format!("no answer: {failure}");
+                note.said = super::one_line(&format!("no answer: {failure}"));
                 place.milter = None;
                 match place.hook.settings.on_failure {
                     _ if stage < Stage::Mail => Ruling::default(),
@@ -322,10 +359,26 @@ impl Line {
             }
         };
         tracing::debug!(hook = note.hook, ?stage, said = note.said, took, "hook");
-        if self.notes.len() < MAX_NOTES {
+        self.write_down(note);
+        ruling
+    }
+
+    /// Hundreds of recipients to each of whom the same is said are one note. What is said of the message is always kept.
+    fn write_down(&mut self, note: Note) {
+        let is_like = |known: &Note| {
+            let is_plain = |note: &Note| note.reasons.is_empty() && note.changes.is_empty();
+            (&known.hook, known.stage, &known.said) == (&note.hook, note.stage, &note.said)
+                && is_plain(known)
+                && is_plain(&note)
+        };
+        let from = if note.stage < Stage::Mail { 0 } else { self.of_session.min(self.notes.len()) };
+        let known = self.notes.get(from..).unwrap_or_default().iter().position(is_like);
+        if let Some(known) = known.and_then(|at| self.notes.get_mut(from.saturating_add(at))) {
+            known.took = known.took.saturating_add(note.took);
+        } else if self.notes.len() < MAX_NOTES || (note.stage >= Stage::Header && self.notes.len() < MAX_ALL_NOTES) {
             self.notes.push(note);
         }
-        ruling
+        self.last = self.notes.len().checked_sub(1);
     }
 }
 
@@ -375,8 +428,14 @@ impl Place {
     /// Tells a milter what has happened up to `stage`, beginning with what it does not know; gives the first answer that
     /// is not to go on.
     async fn tell(&mut self, milter: &Milter, stage: Stage, facts: &Facts) -> Result<Answer, Failure> {
-        let spoken =
-            self.milter.get_or_insert_with(|| Spoken { session: milter.session(), knows: None, recipients: 0 });
+        let new = || Spoken { session: milter.session(), knows: None, recipients: 0, refused: None };
+        let spoken = self.milter.get_or_insert_with(new);
+        if stage == Stage::Ehlo {
+            spoken.refused.take_if(|(refused, _)| *refused == Stage::Ehlo);
+        }
+        if let Some((_, verdict)) = &spoken.refused {
+            return Ok(Answer { verdict: verdict.clone(), ..Answer::default() });
+        }
         for next in [Stage::Connect, Stage::Ehlo, Stage::Mail] {
             let is_again = next == stage && next == Stage::Ehlo;
             if next > stage || (spoken.knows.is_some_and(|knows| knows >= next) && !is_again) {
@@ -389,6 +448,10 @@ impl Place {
             };
             spoken.knows = Some(next);
             if answer.verdict != Verdict::Continue {
+                // Who asks again must not get past it.
+                if next < stage && matches!(answer.verdict, Verdict::Refuse(_) | Verdict::Defer(_)) {
+                    spoken.refused = Some((next, answer.verdict.clone()));
+                }
                 return Ok(answer);
             }
         }
@@ -439,8 +502,11 @@ fn micros(start: Instant) -> u64 {
 /// The field of a message that a hook should have seen and has not.
 pub const UNCHECKED: &str = "X-Posthouse-Unchecked";
 
-/// Answers that are kept of one transaction.
+/// Answers that are kept of one transaction, before its data and with it.
 const MAX_NOTES: usize = 200;
+const MAX_ALL_NOTES: usize = 400;
+/// Changes that are wanted before there is a message.
+const MAX_WANTED: usize = 500;
 /// Changes of one answer that are described.
 const MAX_CHANGES: usize = 50;
 const MAX_SHOWN: usize = 200;

@@ -126,7 +126,15 @@ impl Schedule {
     /// What came of an event. `drawn` is random: pauses differ by up to a fifth.
     pub fn settle(&mut self, id: EventId, outcome: Outcome, now: Timestamp, drawn: u64) {
         self.telling.remove(&id);
-        let Some(waiting) = self.waiting.get_mut(&id) else { return };
+        let Some(waiting) = self.waiting.get_mut(&id) else {
+            // It was dropped while it was told; what came of it still says how the receiver is.
+            match outcome {
+                Outcome::Done => self.is_up(now),
+                Outcome::NotTried => {}
+                Outcome::Failed { .. } => self.has_failed(now, drawn),
+            }
+            return;
+        };
         let transaction = waiting.row.transaction;
         match outcome {
             Outcome::Done => {

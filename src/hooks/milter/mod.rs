@@ -2,8 +2,8 @@
 //! is set, a [`MilterSession`] what it hears of one SMTP session.
 //!
 //! What a filter may do is agreed on first, and it can do nothing else. Whatever it does, each answer has its time and
-//! its size. After a failure the connection is closed, and the rest of the SMTP session fails with
-//! [`Failure::Unreachable`](super::Failure); the next SMTP session opens another.
+//! its size. After a failure the connection is closed, and everything else that is asked over this
+//! [`MilterSession`] fails with [`Failure::Unreachable`](super::Failure): it takes another.
 //!
 //! Deviation: a field whose name and value are longer than a packet may be is told up to there. Recipients that policy has
 //! refused and unknown commands are not told.

@@ -7,7 +7,7 @@ use super::{Role, refusal};
 use crate::accept::{self, Incoming};
 use crate::directory::Directory;
 use crate::hooks::{self, Change, Envelope, Facts, Handling, Peer, RecipientFacts, Ruling, Secured, Stage, Verdict};
-use crate::mail::ReversePath;
+use crate::mail::{Address, ReversePath};
 use crate::policy::Access;
 use crate::policy::recipient::Destination;
 use crate::policy::sender::Sender;
@@ -45,6 +45,10 @@ pub(super) async fn rcpt(session: &mut Session, transaction: &mut Transaction) -
 }
 
 async fn of_transaction(session: &mut Session, transaction: &mut Transaction, stage: Stage) -> Option<Reply> {
+    // Who wants it thrown away hears no more of it.
+    if transaction.is_discarded {
+        return None;
+    }
     let ruling = ask(session, stage, Some(&transaction.greeted), Some(transaction)).await?;
     if ruling.verdict == Verdict::Discard {
         transaction.is_discarded = true;
@@ -109,7 +113,7 @@ pub(super) async fn message(
 
 /// The message as hooks want it: as it came, or staged anew.
 pub(super) async fn rewritten(
-    session: &Session,
+    session: &mut Session,
     incoming: Incoming,
     handling: &Handling,
 ) -> Result<Incoming, store::Error> {
@@ -134,47 +138,45 @@ pub(super) async fn rewritten(
         changed.push(&piece).await?;
         at = at.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
     }
-    tracing::debug!(was = %incoming.id(), is = %changed.id(), "hooks have changed the message");
+    let limit = session.services.limits.message_size;
+    if changed.is_header_cut() || changed.size() > limit {
+        tracing::error!(id = %incoming.id(), size = changed.size(), "hooks have made the message larger than it may be");
+        return Err(store::Error::Limit);
+    }
+    session.hooks.remark(&format!("the message was {} before it was changed", incoming.id()));
     Ok(changed)
 }
 
-/// The envelope as hooks want it. Groups that the sender may not write to stay closed to hooks as well.
+/// The envelope as hooks want it. What the sender may not write to stays closed to hooks as well, and so does what is
+/// nowhere: a redirect that leads there is an error, in words, and changes nothing; other additions are left out. Gives
+/// what was left out, in words.
 pub(super) fn redirected(
     directory: &Directory,
     sender: &mut Sender,
     recipients: &mut Vec<accept::Recipient>,
     changes: Vec<Change>,
-) {
-    let add = |sender: &Sender, recipients: &mut Vec<accept::Recipient>, address: &crate::mail::Address| {
-        let resolution = routing::look_up(directory, address);
-        let destination = routing::destination(directory, sender, &resolution);
-        let addressed = match resolution {
-            Resolution::Local(addressed) => addressed,
-            Resolution::Foreign(address) => Addressed::External(address),
-            Resolution::Unknown => return,
-        };
-        if matches!(destination, Destination::Local(Access::Refused(_))) {
-            tracing::warn!(%address, "a hook wants to add a recipient that the sender may not write to");
-            return;
-        }
-        let address = address.to_string();
-        if !recipients.iter().any(|known| known.address.eq_ignore_ascii_case(&address)) {
-            // The sender knows nothing of it, and hears nothing of it.
-            let notify = Some(Notify::default());
-            recipients.push(accept::Recipient { address, addressed, notify, original: None });
-        }
-    };
+) -> Result<Vec<String>, String> {
+    let mut left_out = Vec::new();
     for change in changes {
         match change {
             Change::ReversePath(path) => sender.reverse_path = path,
-            Change::AddRecipient(address) => add(sender, recipients, &address),
+            // The sender knows nothing of it, and hears nothing of it.
+            Change::AddRecipient(address) => match added(directory, sender, &address, Some(Notify::default())) {
+                Some(recipient) => join(recipients, recipient),
+                None => left_out.push(format!("not done: recipient added: {address}: nobody the sender may write to")),
+            },
             Change::RemoveRecipient(address) => {
-                let is_it = |given: &str| crate::mail::Address::parse(given).is_ok_and(|a| a.key() == address.key());
+                let is_it = |given: &str| Address::parse(given).is_ok_and(|given| given.key() == address.key());
                 recipients.retain(|recipient| !is_it(&recipient.address));
             }
             Change::Redirect(to) => {
-                recipients.clear();
-                to.iter().for_each(|address| add(sender, recipients, address));
+                let mut instead = Vec::new();
+                for address in &to {
+                    let recipient = added(directory, sender, address, None);
+                    let nobody = || format!("not done: redirected to {address}: nobody the sender may write to");
+                    join(&mut instead, recipient.ok_or_else(nobody)?);
+                }
+                *recipients = instead;
             }
             Change::AddField { .. }
             | Change::ChangeField { .. }
@@ -182,6 +184,34 @@ pub(super) fn redirected(
             | Change::Junk
             | Change::Quarantine(_) => {}
         }
+    }
+    Ok(left_out)
+}
+
+/// A recipient that a hook names, if the sender may write to it.
+fn added(
+    directory: &Directory,
+    sender: &Sender,
+    address: &Address,
+    notify: Option<Notify>,
+) -> Option<accept::Recipient> {
+    let resolution = routing::look_up(directory, address);
+    let is_closed =
+        matches!(routing::destination(directory, sender, &resolution), Destination::Local(Access::Refused(_)));
+    if is_closed || routing::is_beyond_scope(directory, sender, &resolution) {
+        return None;
+    }
+    let addressed = match resolution {
+        Resolution::Local(addressed) => addressed,
+        Resolution::Foreign(address) => Addressed::External(address),
+        Resolution::Unknown => return None,
+    };
+    Some(accept::Recipient { address: address.to_string(), addressed, notify, original: None })
+}
+
+fn join(recipients: &mut Vec<accept::Recipient>, more: accept::Recipient) {
+    if !recipients.iter().any(|known| known.address.eq_ignore_ascii_case(&more.address)) {
+        recipients.push(more);
     }
 }
 
@@ -209,6 +239,8 @@ fn facts(session: &Session, greeted: Option<&Greeted>, transaction: Option<&Tran
 }
 
 fn envelope(transaction: &Transaction) -> Envelope {
+    let bounce = transaction.bounce_for.as_ref().map(|(_, to)| to.to_string());
+    let bounce = bounce.map(|address| RecipientFacts { address, parameters: Vec::new() });
     let mut parameters = Vec::new();
     parameters.extend(transaction.declared_size.map(|size| format!("SIZE={size}")));
     parameters.extend(transaction.smtputf8.then(|| "SMTPUTF8".to_owned()));
@@ -220,7 +252,7 @@ fn envelope(transaction: &Transaction) -> Envelope {
             ReversePath::Address(address) => address.to_string(),
         },
         parameters,
-        recipients: transaction.recipients.iter().map(recipient).collect(),
+        recipients: transaction.recipients.iter().map(recipient).chain(bounce).collect(),
         size: None,
     }
 }

@@ -6,12 +6,13 @@
 
 use super::session::{End, Session};
 use super::state::{OrderError, State};
-use super::{Role, answer, refusal};
+use super::{Role, answer, asking, refusal};
 use crate::directory::RelayKind;
+use crate::hooks;
 use crate::proto::smtp::{CommandError, Reply, XClient};
 
 /// XCLIENT: the session starts again, with the greeting, as that of the client.
-pub(super) fn xclient(session: &mut Session, state: State, argument: &[u8]) -> Result<(State, Reply), End> {
+pub(super) async fn xclient(session: &mut Session, state: State, argument: &[u8]) -> Result<(State, Reply), End> {
     if !is_offered(session) {
         return Ok((state, session.error(refusal::command(CommandError::Unknown))));
     }
@@ -28,6 +29,13 @@ pub(super) fn xclient(session: &mut Session, state: State, argument: &[u8]) -> R
         return Err(End::TooManyConnections);
     }
     session.handed_over = Some(client);
+    // Hooks begin anew, with the client for whom it speaks.
+    let hooks = hooks::Line::new(&session.services.hooks, asking::listens(session.port.role));
+    std::mem::replace(&mut session.hooks, hooks).close().await;
+    if let Some(refused) = asking::connect(session).await {
+        session.reply(&refused);
+        return Err(End::Quit);
+    }
     Ok((State::Connected, answer::greeting(session.services.hostname.as_str())))
 }
 

@@ -8,6 +8,7 @@ use crate::proto::smtp::Reply;
 /// EHLO.
 pub(super) async fn ehlo(session: &mut Session, state: State, client: &str) -> (State, Reply) {
     let greeted = greeted(session, &state, client, true);
+    end_transaction(session, &state).await;
     if let Some(refused) = asking::hello(session, &greeted).await {
         return (state.reset(), refused);
     }
@@ -19,10 +20,18 @@ pub(super) async fn ehlo(session: &mut Session, state: State, client: &str) -> (
 /// HELO.
 pub(super) async fn helo(session: &mut Session, state: State, client: &str) -> (State, Reply) {
     let greeted = greeted(session, &state, client, false);
+    end_transaction(session, &state).await;
     if let Some(refused) = asking::hello(session, &greeted).await {
         return (state.reset(), refused);
     }
     (State::Greeted(greeted), answer::helo(session.services.hostname.as_str()))
+}
+
+/// What hooks have said of a transaction that ends here is not of the session.
+async fn end_transaction(session: &mut Session, state: &State) {
+    if state.has_transaction() {
+        session.hooks.reset().await;
+    }
 }
 
 /// A gateway greets for itself; who its client is, it has said by XCLIENT.

@@ -151,6 +151,17 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         return question::answered(session, transaction, answer, incoming).await;
     }
     if let Some(bounce) = &transaction.bounce_for {
+        match asking::message(session, transaction, &incoming, &AuthResults::default(), b"").await {
+            // A report that is worth a look is none that must be had.
+            Asked::Handled(Handling { quarantine: Some(_), .. }) | Asked::Discarded => {
+                return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Rule(None)));
+            }
+            Asked::Handled(_) => {}
+            Asked::Refused(reply) => {
+                session.log_refused_message(&reply, transaction);
+                return reply;
+            }
+        }
         let path = &transaction.sender.reverse_path;
         let prefix = trace_of(session, transaction, path, &incoming, (addition, None), services.clock.now());
         return bounce::take(session, transaction, bounce, incoming, prefix).await;
@@ -192,10 +203,21 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     let is_changed = handling.header.is_some() || handling.body.is_some();
     let incoming = match asking::rewritten(session, incoming, &handling).await {
         Ok(incoming) => incoming,
-        Err(error) => return refusal::store(error),
+        Err(error) => {
+            let reply = refusal::store(error);
+            session.log_refused_message(&reply, transaction);
+            return reply;
+        }
     };
     let from = if is_changed { header_from(incoming.header()) } else { from };
-    asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope);
+    match asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope) {
+        Ok(left_out) => left_out.iter().for_each(|text| session.hooks.remark(text)),
+        Err(text) => {
+            session.hooks.remark(&text);
+            let unclear = policy::Verdict::Defer(policy::Reason::PolicyUnavailable);
+            return refuse(session, transaction, &incoming, unclear);
+        }
+    }
     let is_discarded = is_discarded || standing.kept.is_empty();
     let mut prefix =
         trace_of(session, transaction, &sender.reverse_path, &incoming, (addition, results.as_deref()), now);

@@ -237,7 +237,7 @@ impl Session {
             (Command::Auth { mechanism, initial }, State::Greeted(greeted)) => {
                 auth::auth(self, greeted, &mechanism, initial.as_deref()).await?
             }
-            (Command::XClient(argument), state) => gateway::xclient(self, state, &argument)?,
+            (Command::XClient(argument), state) => gateway::xclient(self, state, &argument).await?,
             (Command::Mail(mail), State::Greeted(greeted)) => transaction::mail(self, greeted, mail).await,
             (Command::Rcpt(rcpt), State::InTransaction(transaction)) => {
                 transaction::rcpt(self, transaction, rcpt).await

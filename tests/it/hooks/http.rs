@@ -280,3 +280,36 @@ fn a_slow_program_holds_up_those_alone_who_ask_it() {
     assert!(mine < all / 2, "{mine:?} of {all:?}: she waited for the others");
     server.assert_no_panic();
 }
+
+#[test]
+fn what_leads_nowhere_loses_no_mail() {
+    let (server, program) = hooked("stages = [\"rcpt\", \"data\"]");
+    program.says_at("data", json!({ "verdict": "redirect", "redirect": ["nobody@example.test"] }));
+    assert_eq!(send(&server, "nowhere"), "451 4.3.0 Policy temporarily unavailable");
+    program.says_at("rcpt", json!({ "verdict": "redirect", "redirect": [BOB] }));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    smtp.command("MAIL FROM:<pam@partner.test>", 250);
+    smtp.command("RCPT TO:<alice@example.test>", 451);
+    // What was said of a recipient that was refused is not said of the others.
+    program.says(json!({ "verdict": "accept" }));
+    smtp.command("RCPT TO:<bob@example.test>", 250);
+    assert!(smtp.command("DATA", 354).code == 354);
+    smtp.wire.send(&crate::smtp::dot_stuffed(&message("kept")));
+    smtp.expect(250);
+    assert_eq!(messages(&server, "bob", "INBOX", "body of kept").len(), 1);
+}
+
+#[test]
+fn what_was_not_answered_at_connect_is_asked_again() {
+    let (server, program) = hooked("stages = [\"connect\"]\ntimeout = \"500 ms\"");
+    program.does(Does::Status(500));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    for _ in 0..2 {
+        smtp.command("MAIL FROM:<pam@partner.test>", 451);
+    }
+    program.says(json!({ "verdict": "accept" }));
+    assert_eq!(smtp.send(PAM, &[ALICE], &message("answered")).code, 250);
+    assert_eq!(smtp.send(PAM, &[ALICE], &message("once")).code, 250);
+    let asked = program.heard().iter().filter(|question| question.json()["stage"] == "connect").count();
+    assert_eq!(asked, 4, "at the start, at each MAIL until it has answered");
+}

@@ -156,3 +156,38 @@ fn a_milter_that_fails_defers_the_message_and_is_opened_anew() {
     std::thread::sleep(Duration::from_millis(10));
     smtp.command("NOOP", 250);
 }
+
+#[test]
+fn a_discard_at_mail_is_carried_out_and_the_milter_hears_no_more() {
+    let filter = Filter::tcp(Script::new().say(b'M', b'd', b""));
+    let server = server_with(&milter("discards", &filter, ""));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    assert_eq!(smtp.send(PAM, &[ALICE], &message("gone")).code, 250);
+    smtp.command("QUIT", 221);
+    let told = filter.codes();
+    assert!(!told.contains('R') && !told.contains('E'), "{told}");
+    assert_eq!(messages(&server, "alice", "INBOX", "body of gone").len(), 0);
+    assert_eq!(traces(&server)[0]["record"]["result"], "discarded");
+}
+
+#[test]
+fn who_asks_again_does_not_get_past_a_late_refusal() {
+    let filter = Filter::tcp(Script::new().say(b'C', b'r', b""));
+    let server = server_with(&milter("late", &filter, "stages = [\"mail\", \"rcpt\", \"data\"]"));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    for _ in 0..3 {
+        smtp.command("MAIL FROM:<pam@partner.test>", 550);
+    }
+}
+
+#[test]
+fn a_field_is_counted_as_it_stood_when_the_milter_saw_it() {
+    let index = 1_u32.to_be_bytes();
+    let remove = [&index[..], b"X-Spam\0\0"].concat();
+    let filter = Filter::tcp(modifies(&[(b'h', b"X-Spam\0No\0"), (b'm', &remove)]));
+    let server = server_with(&milter("counts", &filter, ""));
+    let forged = [b"X-Spam: forged\r\n", &message("counted")[..]].concat();
+    assert_eq!(Smtp::open(server.address("smtp")).send(PAM, &[ALICE], &forged).code, 250);
+    let got = messages(&server, "alice", "INBOX", "body of counted").remove(0);
+    assert!(got.contains("X-Spam: No\r\n") && !got.contains("forged"), "{got}");
+}
