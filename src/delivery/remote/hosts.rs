@@ -111,10 +111,15 @@ impl Hosts {
         self.ready.clear();
     }
 
-    /// What there is to say when no host is left: if none of them has failed, the caller knows better.
-    pub(super) fn exhausted(&mut self) -> Outcome {
+    /// A host did not do. Until then, what a session came to says more than that no host is left.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// What there is to say when no host is left.
+    pub(super) fn exhausted(&self) -> Outcome {
         let text = format!("no other host of {} is left to try", self.destination.host);
-        self.failure.take().unwrap_or_else(|| Outcome::ours(End::Deferred, Scope::Host, (4, 1), text))
+        self.failure.clone().unwrap_or_else(|| Outcome::ours(End::Deferred, Scope::Host, (4, 1), text))
     }
 }
 

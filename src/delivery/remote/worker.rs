@@ -361,6 +361,8 @@ impl Inner {
                         break;
                     }
                 }
+                // A host that will never take it, as without REQUIRETLS, has failed when no other is left.
+                Err(_) if is_reached && !hosts.has_failed() => break,
                 Err(outcome) => return (attempt.end(outcome), is_reached),
             }
         }
