@@ -577,9 +577,8 @@ fn opendkim_verifies_what_we_sign() {
         let message = signed_with(&message, algorithm);
         let said = opendkim(dir.path(), &config, message.as_bytes());
         let selector = key.name.split('.').next().expect("a selector");
-        let passed =
-            format!("dkim=pass header.d=corp.test header.i=@corp.test header.a={algorithm} header.s={selector}");
-        assert!(said.replace("\n\t", " ").contains(&passed), "{passed}: {said}");
+        let passed = format!("header.d=corp.test header.i=@corp.test header.a={algorithm} header.s={selector}");
+        assert!(said.contains("dkim=pass") && said.contains(&passed), "{passed}: {said}");
         assert!(said.contains("succeeded"), "{said}");
         let said = opendkim(dir.path(), &config, message.replace("The plan", "A plan").as_bytes());
         assert!(said.contains("failed") && !said.contains("succeeded"), "{algorithm}: {said}");

@@ -68,7 +68,8 @@ fn a_route_leads_through_a_smarthost_with_login_and_tls() {
         let message = postfix.messages(&subject).remove(0);
         let hops: Vec<&str> = message.split("Received: ").skip(1).collect();
         assert!(hops[0].contains("from mx.b.test") && hops[0].contains("by mx.p.test"), "{message}");
-        assert!(hops[1].contains("from mx.a.test") && hops[1].contains("ESMTPSA"), "logged in, by TLS: {message}");
+        assert!(hops[1].contains("by mx.b.test") && hops[1].contains("ESMTPSA"), "logged in, by TLS: {message}");
+        assert!(hops[2].contains("by mx.a.test"), "{message}");
     }
     submit(&a, "carol@n.test", "pam@p.test", "to a stranger");
     waits(&a, "pam@p.test", "the certificate is not for other.b.test");
