@@ -105,6 +105,12 @@ impl Postfix {
         }
     }
 
+    /// Has it try at once what waits.
+    pub fn flush(&self) {
+        let done = Command::new("postqueue").arg("-c").arg(self.at("etc")).arg("-f").output().expect("postqueue");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         let read = |name| fs::read_to_string(self.at(name)).unwrap_or_default();

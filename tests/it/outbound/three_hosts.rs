@@ -68,6 +68,10 @@ fn mail_waits_for_a_host_that_is_down() {
     eventually("p has tried", || postfix.log().contains("status=deferred"));
     b.run();
     once(&b, "bob@b.test", "waits for b");
+    eventually("waits at p for b", || {
+        postfix.flush();
+        !inbox(&b, "bob@b.test", "waits at p for b").is_empty()
+    });
     once(&b, "bob@b.test", "waits at p for b");
 
     a.kill();
@@ -75,6 +79,10 @@ fn mail_waits_for_a_host_that_is_down() {
     submit(&b, "bob@b.test", "alice@a.test", "waits at b for a");
     eventually("b has tried", || waits(&b));
     a.run();
+    eventually("waits at p for a", || {
+        postfix.flush();
+        !inbox(&a, "alice@a.test", "waits at p for a").is_empty()
+    });
     once(&a, "alice@a.test", "waits at p for a");
     once(&a, "alice@a.test", "waits at b for a");
 
