@@ -33,6 +33,7 @@ use crate::emailauth::EmailAuth;
 use crate::login::{Authenticator, secret_file};
 use crate::mail::srs::SrsKey;
 use crate::mail::{Clock, Timestamp};
+use crate::metrics::Metrics;
 use crate::net::dns::{Dns, DnsSetupError};
 use crate::net::dnssec::{Anchor, Dnssec};
 use crate::net::limits::ConnectionLimits;
@@ -190,6 +191,7 @@ async fn services(config: &Config) -> Result<Services, StartError> {
         blocklists: Blocklists::new(config.blocklists.clone()).into(),
         turns: crate::accept::Turns::default(),
         publish: config.publish.clone(),
+        metrics: Metrics::default(),
         hooks: config.hooks.clone(),
         webhooks,
     })
@@ -389,7 +391,7 @@ async fn run_listener(
 ) {
     let mut stop = shutdown.clone();
     let stop = async move { stop.stopped().await };
-    let starttls = listener.tls == TlsMode::Starttls;
+    let (starttls, name) = (listener.tls == TlsMode::Starttls, listener.protocol.name());
     let allow_plaintext_auth = listener.allow_plaintext_auth;
     let role = match listener.protocol {
         Protocol::Smtp => smtp::Role::Relay,
@@ -397,12 +399,26 @@ async fn run_listener(
         // POP3 is refused by the configuration, and the admin API has a server of its own.
         Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s | Protocol::Admin => {
             let port = imap::Port { starttls, allow_plaintext_auth };
-            let session = move |connection| imap::serve(connection, port, services.clone(), shutdown.clone());
+            let session = move |connection| {
+                let counted = services.metrics.session(name);
+                let session = imap::serve(connection, port, services.clone(), shutdown.clone());
+                async move {
+                    session.await;
+                    drop(counted);
+                }
+            };
             return front.run(socket, stop, session).await;
         }
     };
     let port = smtp::Port { role, starttls, allow_plaintext_auth };
-    let session = move |connection| smtp::serve(connection, port, services.clone(), shutdown.clone());
+    let session = move |connection| {
+        let counted = services.metrics.session(name);
+        let session = smtp::serve(connection, port, services.clone(), shutdown.clone());
+        async move {
+            session.await;
+            drop(counted);
+        }
+    };
     front.run(socket, stop, session).await;
 }
 

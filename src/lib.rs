@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod metrics;
+
 pub mod mail;
 
 pub mod proto;

@@ -30,6 +30,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::directory::{Account, Credentials, Directory, ScramVerifier};
 use crate::mail::{AccountId, Address, Timestamp};
+use crate::metrics::Counters;
 use locks::{Locks, Subject};
 
 /// Why nobody is logged in.
@@ -93,6 +94,7 @@ pub struct Authenticator {
     waiting: Semaphore,
     /// A hash to compare with when there is no account.
     nobody: Arc<str>,
+    failures: Counters<1>,
 }
 
 impl Authenticator {
@@ -118,6 +120,7 @@ impl Authenticator {
             processors: Semaphore::new(processors),
             waiting: Semaphore::new(MAX_WAITING),
             nobody: nobody.into(),
+            failures: Counters::new("posthouse_login_failures_total", "Logins that failed.", ["why"]),
         })
     }
 
@@ -197,6 +200,11 @@ impl Authenticator {
         self.locks.is_locked(candidate.subject, candidate.client, now)
     }
 
+    /// How many logins have failed.
+    pub fn failures(&self) -> &Counters<1> {
+        &self.failures
+    }
+
     /// The locks after failed logins.
     pub fn locks(&self) -> &Locks {
         &self.locks
@@ -223,7 +231,16 @@ impl Authenticator {
         checked: Result<Login, LoginFailure>,
     ) -> Result<Login, LoginFailure> {
         if self.locks.is_locked(subject, client, now) {
+            self.failures.count(["locked"]);
             return Err(LoginFailure::Locked);
+        }
+        if let Err(failure) = &checked {
+            self.failures.count([match failure {
+                LoginFailure::BadCredentials => "credentials",
+                LoginFailure::Disabled => "disabled",
+                LoginFailure::Locked => "locked",
+                LoginFailure::Unavailable => "unavailable",
+            }]);
         }
         if matches!(checked, Err(LoginFailure::BadCredentials))
             && let Some(lock) = self.locks.failed(subject, client, now)

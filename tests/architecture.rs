@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may import, in order of dependency.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("metrics", &[]),
     ("mail", &[]),
     ("proto", &["mail"]),
     ("directory", &["mail"]),
     ("policy", &["mail", "proto", "directory"]),
     ("routing", &["mail", "proto", "directory", "policy"]),
     ("net", &["mail"]),
-    ("store", &["mail", "directory"]),
+    ("store", &["metrics", "mail", "directory"]),
     ("webhook", &["mail", "proto", "net", "store"]),
     ("emailauth", &["mail", "proto", "net"]),
     ("hooks", &["mail", "proto", "directory", "policy", "net", "store"]),
-    ("login", &["mail", "proto", "directory", "policy", "store"]),
+    ("login", &["metrics", "mail", "proto", "directory", "policy", "store"]),
     ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login"]),
     (
         "delivery",
@@ -42,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "metrics",
             "mail",
             "proto",
             "directory",
@@ -62,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "metrics",
             "mail",
             "proto",
             "directory",

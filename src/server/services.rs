@@ -12,6 +12,7 @@ use crate::hooks::Hooks;
 use crate::login::Authenticator;
 use crate::mail::srs::SrsKey;
 use crate::mail::{AccountId, Clock, Domain};
+use crate::metrics::Metrics;
 use crate::net::tls::Tls;
 use crate::policy::published::{Service, Site, StsMode};
 use crate::store::Store;
@@ -48,6 +49,8 @@ pub struct Services {
     pub publish: Publish,
     /// Programs that take part in decisions.
     pub hooks: Arc<Hooks>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Who is told of what happens to messages.
     pub webhooks: Vec<Arc<Webhook>>,
 }

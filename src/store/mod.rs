@@ -56,10 +56,12 @@ pub use trace::{TraceDelivery, TraceParty, TraceQuery, TraceRow, TraceWrite};
 pub use watch::Watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use crate::mail::{BlobIds, Clock};
+use crate::metrics::Timers;
 use engine::{Durability, Engine, Key, Transaction, Write};
 
 /// What can go wrong below the sessions. A short closed list; the cause is in the log.
@@ -106,6 +108,7 @@ struct Inner {
     watches: watch::Watches,
     news: News,
     subscribers: outbox::Subscribers,
+    commits: Timers<1>,
 }
 
 /// What the workers behind the store wait for.
@@ -128,6 +131,7 @@ impl Store {
             watches: watch::Watches::default(),
             news: News::default(),
             subscribers: outbox::Subscribers::default(),
+            commits: commit_times(),
         };
         let store = Self { inner: Arc::new(inner) };
         store.migrate().await?;
@@ -142,6 +146,11 @@ impl Store {
         self.inner.engine.close();
     }
 
+    /// How long commits take, from their submission to the answer.
+    pub fn commit_times(&self) -> &Timers<1> {
+        &self.inner.commits
+    }
+
     /// Runs one mini-transaction: `decide` gets the values of `reads` in order and gives writes and a result. Comes
     /// back when the commit is as durable as asked for. A caller that goes away does not undo it.
     async fn transact<T: Send + 'static>(
@@ -153,6 +162,7 @@ impl Store {
     ) -> Result<T, Error> {
         let result = Arc::new(Mutex::new(None));
         let slot = result.clone();
+        let begun = Instant::now();
         let is_told = self.inner.subscribers.concern(&writes);
         let answer = self.inner.engine.submit(Transaction {
             reads,
@@ -165,12 +175,23 @@ impl Store {
             durability,
         });
         answer.await.unwrap_or(Err(Error::Unavailable))?;
+        let kind = if durability == Durability::Synced { "synced" } else { "buffered" };
+        self.inner.commits.took([kind], begun.elapsed());
         if is_told {
             self.inner.subscribers.tell();
         }
         let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         result.ok_or(Error::Unavailable)
     }
+}
+
+fn commit_times() -> Timers<1> {
+    Timers::new(
+        "posthouse_store_commit_seconds",
+        "Time from the submission of a commit to its answer.",
+        ["durability"],
+        &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0],
+    )
 }
 
 /// The value that a record must have.

@@ -223,6 +223,7 @@ async fn services(
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
         hooks: Arc::default(),
+        metrics: posthouse::metrics::Metrics::default(),
         webhooks: Vec::new(),
     })
 }

@@ -57,6 +57,7 @@ impl World {
             turns: crate::accept::Turns::default(),
             publish: crate::server::Publish::default(),
             hooks: Arc::default(),
+            metrics: crate::metrics::Metrics::default(),
             webhooks: Vec::new(),
         };
         Self { services: Arc::new(services), engine, stop: watch::Sender::new(false) }

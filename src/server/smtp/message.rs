@@ -262,6 +262,7 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
             if let Some(login) = &transaction.greeted.login {
                 abuse::accepted(&services, login.account.id);
             }
+            services.metrics.accepted(transaction.recipients.len());
             tracing::info!(
                 %id,
                 class = sender.class(),

@@ -428,6 +428,7 @@ impl Session {
             reason = reply.text(),
             "message refused"
         );
+        self.services.metrics.refused(at, reply.code());
         // A dictionary of names must not fill the disk: the log has them all, the trace the first of a session.
         if self.traced.fetch_add(1, Ordering::Relaxed) >= MAX_TRACED {
             return;

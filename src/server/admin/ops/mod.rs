@@ -20,6 +20,7 @@ mod hook;
 mod list;
 mod lock;
 mod login;
+mod metrics;
 mod organisation;
 mod permit;
 mod published;
@@ -68,6 +69,8 @@ pub struct Admin {
     refusals: std::sync::Mutex<Table<AccountId>>,
     /// Changes of accounts that administer nothing.
     changes: std::sync::Mutex<Table<AccountId>>,
+    /// What waited when it was last asked for.
+    waiting: tokio::sync::Mutex<Option<metrics::Waiting>>,
 }
 
 impl Admin {
@@ -76,7 +79,7 @@ impl Admin {
         let started = services.clock.now();
         let refusals = std::sync::Mutex::new(Table::new(permit::REFUSALS));
         let changes = std::sync::Mutex::new(Table::new(permit::CHANGES));
-        Arc::new(Self { services, started, refusals, changes })
+        Arc::new(Self { services, started, refusals, changes, waiting: tokio::sync::Mutex::default() })
     }
 
     /// The directory as it is now.

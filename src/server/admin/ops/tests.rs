@@ -48,6 +48,7 @@ async fn admin_over(engine: Arc<dyn Engine>) -> Arc<Admin> {
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
         hooks: Arc::default(),
+        metrics: crate::metrics::Metrics::default(),
         webhooks: Vec::new(),
     }))
 }

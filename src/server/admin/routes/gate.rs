@@ -77,9 +77,8 @@ mod tests {
                 // What is shown is narrowed to whoever asks.
                 ("trace", _) | ("holds" | "groups", false) if route.method == "GET" => route.touches == Touches::Browse,
                 ("departments" | "rules", false) if route.method == "GET" => route.touches == Touches::NAMED,
-                ("status" | "check" | "apply" | "queue" | "relays" | "blocklists" | "webhooks" | "hooks", _) => {
-                    route.touches == Touches::Server
-                }
+                ("status" | "check" | "metrics" | "apply" | "queue" | "relays" | "blocklists", _)
+                | ("webhooks" | "hooks", _) => route.touches == Touches::Server,
                 (_, false) => matches!(route.touches, Touches::OURS | Touches::Server),
                 (_, true) => false,
             };

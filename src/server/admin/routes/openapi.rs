@@ -75,8 +75,8 @@ fn responses(error: &Value) -> Value {
 
 fn operation(route: &Route) -> Value {
     let mut answer = json!({ "description": if route.answer.is_some() { "Done" } else { "Done, no body" } });
-    if let Some(schema) = &route.answer {
-        answer["content"] = json!({ "application/json": { "schema": schema } });
+    if let Some((media_type, schema)) = &route.answer {
+        answer["content"] = json!({ *media_type: { "schema": schema } });
     }
     let mut object = json!({
         "summary": route.summary,

@@ -27,8 +27,8 @@ pub struct Route {
     pub body: Option<(&'static str, Value)>,
     /// The status of its answer if all went well.
     pub status: u16,
-    /// The schema of its answer; without one it has no body.
-    pub answer: Option<Value>,
+    /// The media type and schema of its answer; without one it has no body.
+    pub answer: Option<(&'static str, Value)>,
     /// What these schemas refer to, by name.
     pub schemas: BTreeMap<String, Value>,
     pub(super) handler: MethodRouter<Arc<Admin>>,
@@ -103,7 +103,14 @@ impl Route {
 
     fn answering(mut self, schema: Value) -> Self {
         self.status = 200;
-        self.answer = Some(schema);
+        self.answer = Some(("application/json", schema));
+        self
+    }
+
+    /// It answers with text.
+    pub(super) fn answers_text(mut self) -> Self {
+        self.status = 200;
+        self.answer = Some(("text/plain", json!({ "type": "string" })));
         self
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -30,11 +32,17 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new("POST", "/blocklists/test", "Test the DNS block lists now", Touches::Server, post(test_blocklists))
             .takes::<Nothing>()
             .lists::<BlocklistView>(),
+        Route::new("GET", "/metrics", "What is counted, for Prometheus", Touches::Server, get(metrics)).answers_text(),
     ]
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     Json(admin.status())
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    // The version of the text format that Prometheus asks for.
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics().await)
 }
 
 async fn check(State(admin): State<Arc<Admin>>) -> Answer<Json<CheckView>> {

@@ -53,6 +53,7 @@ pub(super) async fn served() -> (Router, Arc<Services>) {
         // Making keys takes its time.
         publish: crate::server::Publish { automatic_keys: false, ..Default::default() },
         hooks: Arc::default(),
+        metrics: crate::metrics::Metrics::default(),
         webhooks: Vec::new(),
     });
     (router(Admin::new(services.clone())), services)
