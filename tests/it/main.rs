@@ -20,6 +20,7 @@ mod hostile;
 mod imap;
 mod imap_dialogs;
 mod inside;
+mod metrics;
 mod outbound;
 mod policy;
 mod prng;

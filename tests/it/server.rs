@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -152,6 +153,21 @@ impl Server {
 
     pub fn port(&self, protocol: &str) -> u16 {
         self.address(protocol).port()
+    }
+
+    /// One request to the admin API over its socket: head and body of the answer.
+    pub fn api(&self, method: &str, path: &str, media_type: &str, body: &str) -> (String, String) {
+        let mut stream = UnixStream::connect(self.data().join("admin.sock")).expect("the admin socket");
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: posthouse\r\nConnection: close\r\nContent-Type: \
+             {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.to_owned(), body.to_owned())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -2,8 +2,6 @@
 //! through IMAP, written to over SMTP from any client address (the port-25 listener believes a PROXY header).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -83,18 +81,9 @@ impl Acme {
     }
 
     fn call(&self, method: &str, path: &str, media_type: &str, body: &str) -> (u16, Value) {
-        let mut stream = UnixStream::connect(self.server.data().join("admin.sock")).expect("the admin socket");
-        let request = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: posthouse\r\nConnection: close\r\nContent-Type: \
-             {media_type}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let (head, body) = self.server.api(method, path, media_type, body);
         let status = head.get(9..12).and_then(|s| s.parse().ok()).expect("a status");
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        (status, serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 
     /// Publishes an MX that nobody answers at, and this SPF record if there is one.
