@@ -168,6 +168,10 @@ pub async fn accept(
     failed: &[Recipient],
     counted: Vec<(StateKey, Vec<u8>)>,
 ) -> Result<Accepted, Refused> {
+    if letter.hooked.quarantine.is_some() && assemble::concerned(letter).is_none() {
+        // It only passes through here: no administrator could look at it.
+        return Err(Refused::Verdict(Verdict::Refuse(Reason::Rule(None))));
+    }
     incoming.end();
     let source = Source::Incoming(&incoming);
     let mut parts = assemble(desk, letter, &source).await?;

@@ -97,6 +97,14 @@ pub async fn assemble_expansion(
     Ok(assembler.parts)
 }
 
+/// An organisation whose administrators may look at the letter as a whole: the sender's, or that of a domain it has to do
+/// with.
+pub(super) fn concerned(letter: &Letter<'_>) -> Option<OrganisationId> {
+    let directory = letter.directory;
+    let senders = || directory.account_organisation(letter.sender.account()?);
+    senders().or_else(|| directory.organisation_of(&super::judge::domain_of(letter)?))
+}
+
 type Deliveries = Vec<StoredDelivery>;
 /// Each with the group that was addressed.
 type Groups = Vec<(GroupId, GroupId)>;
@@ -111,8 +119,7 @@ async fn quarantined(
 ) -> Result<Parts, store::Error> {
     let directory = letter.directory;
     let senders = || directory.account_organisation(letter.sender.account()?);
-    let domains = || directory.organisation_of(&super::judge::domain_of(letter)?);
-    let other = senders().or_else(domains).or_else(|| Some(directory.organisations().next()?.id));
+    let other = concerned(letter);
     let mut of: BTreeMap<OrganisationId, (Deliveries, Groups)> = BTreeMap::new();
     for delivery in &expansion.deliveries {
         let organisation = match delivery.to {
@@ -129,8 +136,11 @@ async fn quarantined(
     let parts = Parts { when_full: WhenFull::Queue, expansion, ..Parts::default() };
     let mut assembler = Assembler { desk, letter, forms: HashMap::new(), list_ids: HashMap::new(), parts };
     assembler.form(Added::default());
+    // The sender's event goes with the part of its own organisation, or else with the first.
+    let whole = senders().filter(|id| of.contains_key(id)).or_else(|| of.keys().next().copied());
     for (organisation, (part, groups)) in of {
-        let reason = Reason::Hook { hook: hook.to_owned(), why: why.to_owned(), part, groups };
+        let is_whole = whole == Some(organisation);
+        let reason = Reason::Hook { hook: hook.to_owned(), why: why.to_owned(), part, groups, is_whole };
         assembler.hold(HoldKind::Quarantine, reason, Vec::new(), Some(organisation), None).await?;
     }
     Ok(assembler.parts)

@@ -47,6 +47,9 @@ pub struct HeldPart {
     pub asked: Vec<Asked>,
     /// The sender has to be told of a refusal.
     pub is_answerable: bool,
+    /// The fields that hooks have added, for rules.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub added: String,
     /// A hook said that it is junk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_junk: bool,
@@ -134,6 +137,8 @@ pub enum Reason {
         part: Vec<StoredDelivery>,
         /// Moderated groups that wait behind it, each with the group that was addressed.
         groups: Vec<(GroupId, GroupId)>,
+        /// The sender's event is held with it.
+        is_whole: bool,
     },
     /// A monitor's copy that could not be written.
     Copy {
@@ -229,6 +234,7 @@ impl HeldPart {
             wishes: StoredWishes::of(&letter.wishes),
             asked: letter.recipients.iter().filter_map(asked).collect(),
             is_answerable: letter.sender.is_answerable(),
+            added: String::from_utf8_lossy(letter.hooked.added).into_owned(),
             is_junk: letter.hooked.is_junk,
         }
     }

@@ -88,7 +88,10 @@ pub enum Step<'a> {
     /// At the end of data.
     Arriving,
     /// An administrator lets through what a hook wanted held.
-    Cleared,
+    Cleared {
+        /// With the sender's event.
+        is_whole: bool,
+    },
     /// Moderators let it into a group.
     Moderated,
     /// An approver lets through what a rule held.
@@ -141,10 +144,11 @@ pub async fn judge(
         // Rules come and go by the time of acceptance, of which the message's id tells at a release.
         now: match step {
             Step::Arriving => letter.now,
-            Step::Cleared | Step::Moderated | Step::Released { .. } => letter.id.timestamp(),
+            Step::Cleared { .. } | Step::Moderated | Step::Released { .. } => letter.id.timestamp(),
         },
         stage: match step {
-            Step::Arriving | Step::Cleared => Stage::Arriving,
+            Step::Arriving => Stage::Arriving,
+            Step::Cleared { is_whole } => Stage::Cleared { is_whole },
             Step::Moderated => Stage::Moderated,
             Step::Released { after, is_whole, .. } => Stage::Released { after, is_whole },
         },

@@ -164,8 +164,12 @@ async fn release(
         now: desk.clock.now(),
         origin: &part.origin,
         wishes: part.wishes.wishes(),
-        // What a hook wanted held has been looked at by somebody; what it added is in the prefix.
-        hooked: Hooked { is_junk: part.is_junk && !matches!(part.reason, Reason::Hook { .. }), ..Hooked::default() },
+        // What a hook wanted held has been looked at by somebody.
+        hooked: Hooked {
+            added: part.added.as_bytes(),
+            is_junk: part.is_junk && !matches!(part.reason, Reason::Hook { .. }),
+            ..Hooked::default()
+        },
     };
     let (expansion, step) = match &part.reason {
         Reason::Group { group, .. } => match directory.group(*group) {
@@ -179,12 +183,12 @@ async fn release(
             let expansion = Expansion { deliveries, ..Expansion::default() };
             (expansion, Step::Released { after, is_whole: *is_whole, copies, forwards })
         }
-        Reason::Hook { part, groups, .. } => {
+        Reason::Hook { part, groups, is_whole, .. } => {
             let deliveries = part.iter().filter_map(super::held::StoredDelivery::delivery).collect();
             let held =
                 groups.iter().map(|(group, addressed)| routing::HeldGroup { group: *group, addressed: *addressed });
             let expansion = Expansion { deliveries, held: held.collect(), ..Expansion::default() };
-            (expansion, Step::Cleared)
+            (expansion, Step::Cleared { is_whole: *is_whole })
         }
         Reason::Copy { .. } => (Expansion::default(), Step::Moderated),
     };

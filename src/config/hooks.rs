@@ -271,7 +271,7 @@ impl Place<'_> {
 
 /// A path below a URL that has none.
 fn below(url: &str, path: &str) -> String {
-    let url = url.trim_end_matches('/');
+    let url = url.trim_end_matches('/').trim_end_matches(':');
     match url.strip_prefix("unix:") {
         Some(_) => format!("{url}:/{path}"),
         None => format!("{url}/{path}"),

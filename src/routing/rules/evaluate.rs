@@ -183,7 +183,7 @@ fn is_due(rule: &Rule, message: &Message<'_>) -> bool {
     let has_passed = rule.valid_until.is_some_and(|until| until <= message.now);
     let is_ahead = match message.stage {
         Stage::Released { after, .. } => position(rule) > after,
-        Stage::Arriving | Stage::Moderated => true,
+        Stage::Arriving | Stage::Cleared { .. } | Stage::Moderated => true,
     };
     rule.enabled && has_come && !has_passed && is_ahead
 }

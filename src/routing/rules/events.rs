@@ -163,7 +163,7 @@ fn is_in_scope(membership: &mut Membership<'_>, rule: &Rule, account: AccountId)
 /// Of whoever is the identity of the sender: the account, and the one that it acts as, because what is sent in the name
 /// of a shared account is that account's mail.
 fn sent(directory: &Directory, message: &Message<'_>, deliveries: &[Delivery]) -> Vec<Sent> {
-    let is_over = matches!(message.stage, Stage::Released { is_whole: false, .. });
+    let is_over = matches!(message.stage, Stage::Released { is_whole: false, .. } | Stage::Cleared { is_whole: false });
     let is_exempt = |a: &Addressed| matches!(a, Addressed::Account { step: Step::Postmaster, .. });
     let has_part = message.awaits_moderators || deliveries.iter().any(|d| d.via != Via::Postmaster);
     if is_over || !has_part || message.sender.account().is_none() || message.addressed.iter().all(is_exempt) {

@@ -63,6 +63,11 @@ pub struct Message<'a> {
 pub enum Stage {
     /// At the end of data.
     Arriving,
+    /// It was held before any rule was asked, and is let through.
+    Cleared {
+        /// This part has the sender's event; the others of the message do not.
+        is_whole: bool,
+    },
     /// Moderators let it into a group. Rules have judged the sender's event before; it still yields the copies that
     /// waited for this.
     Moderated,

@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub listed: Listed,
     shutdown: Shutdown,
     state: State,
+    /// What the client has said of itself, while a command is carried out.
+    greeted: Option<Greeted>,
     errors: u32,
     failed_logins: u32,
     encoded: Vec<u8>,
@@ -117,6 +119,7 @@ impl Session {
             listed: Listed::default(),
             shutdown,
             state,
+            greeted: None,
             errors: 0,
             failed_logins: 0,
             encoded: Vec::new(),
@@ -221,6 +224,7 @@ impl Session {
     async fn execute(&mut self, command: Command) -> Result<Reply, End> {
         let state = std::mem::replace(&mut self.state, State::Connected);
         let had_transaction = state.has_transaction();
+        self.greeted = state.greeted().cloned();
         let (state, reply) = match (command, state) {
             (Command::Ehlo(client), state) => greeting::ehlo(self, state, &client).await,
             (Command::Helo(client), state) => greeting::helo(self, state, &client).await,
@@ -436,8 +440,8 @@ impl Session {
         let origin = serde_json::json!({
             "time": self.services.clock.now().millis(),
             "client": self.client().to_string(),
-            "helo": self.state.greeted().map(|g| g.client.to_string()),
-            "login": self.state.greeted().and_then(|g| Some(g.login.as_ref()?.account.address.clone())),
+            "helo": self.greeted.as_ref().map(|g| g.client.to_string()),
+            "login": self.greeted.as_ref().and_then(|g| Some(g.login.as_ref()?.account.address.clone())),
             "reverse_path": reverse_path.to_string(),
             "at": at,
             "blocklists": &*self.listed.of(self.client()),

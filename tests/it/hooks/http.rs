@@ -69,6 +69,7 @@ fn every_answer_has_its_effect() {
     };
     assert_eq!((said("refused", "553 5.7.9 Not you"), said("discarded", "discard")), (1, 1), "{traces:?}");
 
+    assert!(traces.iter().all(|trace| trace["record"]["helo"] == "client.example.test"), "{traces:?}");
     program.says(json!({ "verdict": "refuse" }));
     let holds = server.cli(&["hold", "list", "--kind", "quarantine", "--json"], "");
     let holds: Value = serde_json::from_str(&holds).expect("JSON");

@@ -72,6 +72,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         asked: Vec::new(),
         is_answerable: false,
         is_junk: false,
+        added: String::new(),
     };
     let organisation = OrganisationId::new(1).unwrap();
     NewHold { form: 0, organisation, kind, expires: None, data: part.encode(), limit: None }
