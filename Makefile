@@ -1,5 +1,5 @@
 # make run    build, start a demo server on loopback, say how to use it
-# make test   install what the tests need, run all tests
+# make test   install what the tests need, run all tests (the binary that they leave is not optimised)
 # make bench  benchmarks of the hot functions, then of the server beside its peers (benches/compare)
 # make lint   formatting and clippy
 # make crash  the long crash test (ROUNDS=500)
@@ -25,8 +25,9 @@ run: build
 build: prerequisites
 	cargo build --locked --bin posthouse
 
+# Our own crate is built without optimisation here: that would take longer than all the tests.
 test: prerequisites-test
-	cargo test --locked --lib --tests
+	cargo test --locked --lib --tests --config profile.dev.package.posthouse.opt-level=0
 
 bench: build
 	cargo bench --locked --profile dev --bench hot
@@ -37,7 +38,7 @@ lint: prerequisites
 	cargo clippy --locked --all-targets -- -D warnings
 
 crash: prerequisites-test
-	POSTHOUSE_CRASH_ROUNDS=$(ROUNDS) cargo test --locked --test it crash -- --nocapture
+	POSTHOUSE_CRASH_ROUNDS=$(ROUNDS) cargo test --locked --test it --config profile.dev.package.posthouse.opt-level=0 crash -- --nocapture
 
 fuzz: prerequisites
 	POSTHOUSE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) cargo test --locked --test fuzz -- --nocapture
