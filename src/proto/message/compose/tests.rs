@@ -347,7 +347,7 @@ fn notifications_are_in_the_language_that_is_wanted_and_say_the_same_to_programs
         })
     };
     let rows = [
-        (Language::English, "Undelivered mail", "Your message was not delivered to:", "until Thu, 1 Jan"),
+        (Language::English, "Undelivered mail", "Your message was not delivered to:", "until Thu, 01 Jan 1970"),
         (
             Language::German,
             "Unzustellbare Nachricht",
