@@ -97,8 +97,12 @@ impl Postfix {
         let pid = rustix::process::Pid::from_child(&child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = child.wait();
-        // Services outlive their master for a while, and smtpd goes on taking mail.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        // The master has left its parent's group, and services outlive it for a while: smtpd goes on taking mail.
+        let master = fs::read_to_string(self.at("queue/pid/master.pid")).unwrap_or_default();
+        let master = master.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
+        for group in [Some(pid), master].into_iter().flatten() {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let start = Instant::now();
         while TcpStream::connect(self.address).is_ok() && start.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(10));

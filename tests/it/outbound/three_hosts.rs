@@ -54,7 +54,7 @@ fn mail_goes_in_every_direction_and_by_tls() {
 #[test]
 fn mail_waits_for_a_host_that_is_down() {
     let network = Network::new();
-    let ((mut a, mut b), postfix) = (two(&network, ("", "")), network.postfix(&[]));
+    let ((mut a, mut b), mut postfix) = (two(&network, ("", "")), network.postfix(&[]));
     let waits = |server: &Server| queue(server).iter().any(|item| item["attempts"].as_u64() > Some(1));
     let once = |server: &Server, user: &str, subject: &str| {
         eventually(subject, || !inbox(server, user, subject).is_empty());
@@ -85,6 +85,14 @@ fn mail_waits_for_a_host_that_is_down() {
     });
     once(&a, "alice@a.test", "waits at p for a");
     once(&a, "alice@a.test", "waits at b for a");
+
+    postfix.stop();
+    submit(&a, "alice@a.test", "pam@p.test", "waits for p");
+    eventually("a has tried", || waits(&a));
+    assert!(queue(&a)[0]["note"].as_str().is_some_and(|note| note.contains("no connection")), "{:?}", queue(&a));
+    postfix.run();
+    eventually("waits for p", || !postfix.messages("waits for p").is_empty());
+    assert_eq!(postfix.messages("waits for p").len(), 1);
 
     for server in [&a, &b] {
         eventually("nothing waits", || queue(server).is_empty());
