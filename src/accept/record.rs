@@ -143,7 +143,7 @@ pub fn refused(
         record: encode(&record),
         sender: sender(reverse_path),
         message_id: None,
-        recipients,
+        recipients: recipients.into_iter().take(MAX_REFUSED).collect(),
         events: event.into(),
     }
 }
@@ -375,6 +375,9 @@ pub(super) const REQUIRES_TLS: &str = "requires_tls";
 
 /// Objects of a kind that a record names one by one.
 const MAX_LISTED: usize = 200;
+
+/// The same of a refusal: it costs who is refused nothing, and must not fill the disk.
+const MAX_REFUSED: usize = 50;
 
 /// Recipients by which a message is found.
 const MAX_INDEXED: usize = 11_000;
