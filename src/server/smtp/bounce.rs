@@ -11,8 +11,7 @@ use crate::accept::{self, Incoming, record};
 use crate::directory::{Directory, Owner, Step};
 use crate::mail::srs::{self, Forwarder, SrsError};
 use crate::mail::{Address, ForwardPath, GroupId, ReversePath};
-use crate::policy::rate::Rate;
-use crate::policy::recipient::{self, Destination, Room};
+use crate::policy::recipient::{self, Destination};
 use crate::policy::{Verdict, blocklist};
 use crate::proto::smtp::{Rcpt, Reply};
 use crate::routing::{self, Addressed, Resolution};
@@ -82,18 +81,8 @@ pub(super) fn rcpt(
     (forwarder, client_listed): (Forwarder, Option<Arc<blocklist::Refusal>>),
 ) -> (State, Reply) {
     // Gather.
-    let facts = recipient::Facts {
-        may_relay: false,
-        lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
-        client_listed,
-        destination: Destination::Question,
-        is_beyond_scope: false,
-        room: Room::Fits,
-        count: transaction.recipients.len(),
-        limit: transaction::recipient_limit(&session.services),
-        rate: Rate::Within,
-        others: transaction::others(&transaction),
-    };
+    let destination = Destination::Question;
+    let facts = transaction::facts_of_made(session, &transaction, &rcpt, destination, client_listed);
 
     // Decide.
     let verdict = recipient::decide(&facts);

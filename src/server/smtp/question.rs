@@ -12,8 +12,7 @@ use crate::directory::{Directory, Target};
 use crate::mail::one_time::{self, Question};
 use crate::mail::{AccountId, Address, ForwardPath, HoldId, ReversePath};
 use crate::policy::answer::{self as policy_answer, Asked, Decision, Facts};
-use crate::policy::rate::Rate;
-use crate::policy::recipient::{self, Destination, Room};
+use crate::policy::recipient::{self, Destination};
 use crate::policy::{Access, Reason, Verdict};
 use crate::proto::message::inspect::{Piece, pieces};
 use crate::proto::smtp::{Rcpt, Reply};
@@ -131,19 +130,9 @@ pub(super) fn destination(found: &Found, identity: Option<AccountId>, reverse_pa
 pub(super) fn rcpt(session: &Session, mut transaction: Box<Transaction>, rcpt: Rcpt, found: Found) -> (State, Reply) {
     // Gather.
     let sender = &transaction.sender;
-    let facts = recipient::Facts {
-        // What a user may send to whom is not asked: nothing is sent.
-        may_relay: false,
-        lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
-        client_listed: None,
-        destination: destination(&found, sender.account(), &sender.reverse_path),
-        is_beyond_scope: false,
-        room: Room::Fits,
-        count: transaction.recipients.len(),
-        limit: transaction::recipient_limit(&session.services),
-        rate: Rate::Within,
-        others: transaction::others(&transaction),
-    };
+    // What a user may send to whom is not asked: nothing is sent.
+    let destination = destination(&found, sender.account(), &sender.reverse_path);
+    let facts = transaction::facts_of_made(session, &transaction, &rcpt, destination, None);
 
     // Decide.
     let verdict = recipient::decide(&facts);

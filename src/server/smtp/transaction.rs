@@ -1,5 +1,7 @@
 //! MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3): the envelope.
 
+use std::sync::Arc;
+
 use super::bounce::{self, Bounce};
 use super::session::Session;
 use super::state::{Greeted, Recipient, State, Transaction};
@@ -9,10 +11,10 @@ use crate::mail::{AccountId, ReversePath};
 use crate::policy;
 use crate::policy::gateway::Client;
 use crate::policy::rate::{self, OfAccount, Rate};
-use crate::policy::recipient::{Facts, Room, Standing};
+use crate::policy::recipient::{Destination, Facts, Room, Standing};
 use crate::policy::reverse_path::Submitter;
 use crate::policy::sender::{Origin, Sender};
-use crate::policy::{Reason, Verdict, ownership};
+use crate::policy::{Reason, Verdict, blocklist, ownership};
 use crate::proto::authres::SpfResult;
 use crate::proto::smtp::{CommandError, Mail, Rcpt, Reply, original_recipient};
 use crate::routing::{self, Addressed, Resolution};
@@ -206,6 +208,29 @@ async fn reserve(
     let Some(account) = account_of(session, transaction) else { return Ok(None) };
     let services = &session.services;
     services.rates.recipients(&services.store, account, weight, services.clock.now()).await
+}
+
+/// What is asked about an address that this server has made, and that only takes what is sent to it: no account's room,
+/// scope or rate is concerned.
+pub(super) fn facts_of_made(
+    session: &Session,
+    transaction: &Transaction,
+    rcpt: &Rcpt,
+    destination: Destination,
+    client_listed: Option<Arc<blocklist::Refusal>>,
+) -> Facts {
+    Facts {
+        may_relay: false,
+        lacks_smtputf8: rcpt.needs_smtputf8 && !transaction.smtputf8,
+        client_listed,
+        destination,
+        is_beyond_scope: false,
+        room: Room::Fits,
+        count: transaction.recipients.len(),
+        limit: recipient_limit(&session.services),
+        rate: Rate::Within,
+        others: others(transaction),
+    }
 }
 
 /// What the recipients accepted so far depend on, as far as it matters for the next; `None` if there are none.
