@@ -30,6 +30,7 @@ use crate::delivery::remote::worker::Relay;
 use crate::delivery::webhooks::worker::{self as teller, Teller};
 use crate::directory::{Directory, RecordError};
 use crate::emailauth::EmailAuth;
+use crate::hooks::Kind;
 use crate::login::{Authenticator, secret_file};
 use crate::mail::srs::SrsKey;
 use crate::mail::{Clock, Timestamp};
@@ -165,8 +166,23 @@ async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Says what goes to hooks on other machines in the clear: mail, and rspamd's password.
+fn warn_of_plain_hooks(config: &Config) {
+    for hook in &config.hooks.all {
+        let url = match &hook.kind {
+            Kind::Http(http) => &http.url,
+            Kind::Rspamd(rspamd) => &rspamd.check,
+            Kind::Milter(_) | Kind::Clamd(_) => continue,
+        };
+        if !url.is_https() && !url.is_local() {
+            tracing::warn!(hook = hook.settings.name, "a hook is asked without encryption: its URL is not https");
+        }
+    }
+}
+
 async fn services(config: &Config) -> Result<Services, StartError> {
     make_data_dir(&config.data_dir)?;
+    warn_of_plain_hooks(config);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let path = config.data_dir.join("store");
     let store = open_store(&path, config.store_memory, clock.clone()).await?;

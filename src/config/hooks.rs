@@ -37,8 +37,7 @@ pub struct HookTable {
     #[serde(default)]
     on_failure: OnFailure,
     /// Questions at once.
-    #[serde(default = "at_once")]
-    at_once: usize,
+    at_once: Option<usize>,
     /// Where it listens: milter and clamd.
     address: Option<String>,
     /// Where it is asked: http and rspamd.
@@ -76,10 +75,6 @@ fn everybody() -> Vec<Listens> {
     vec![Listens::Smtp, Listens::Submission]
 }
 
-fn at_once() -> usize {
-    100
-}
-
 /// Checks the tables, whose relative paths are relative to `folder`.
 pub(super) fn check(tables: Vec<HookTable>, folder: &Path) -> Result<Arc<Hooks>, Problem> {
     let mut all: Vec<Arc<Hook>> = Vec::new();
@@ -109,7 +104,7 @@ impl Place<'_> {
         if table.name.is_empty() || table.name.len() > 64 || !table.name.chars().all(is_name) {
             return Err(self.wrong("name", &table.name, "1 to 64 letters, digits, hyphens, underscores and dots"));
         }
-        if table.at_once == 0 {
+        if table.at_once == Some(0) {
             return Err(self.wrong("at_once", "0", "at least 1"));
         }
         self.check_keys(&table)?;
@@ -142,7 +137,10 @@ impl Place<'_> {
             stages,
             timeout,
             on_failure: table.on_failure,
-            at_once: table.at_once,
+            at_once: table.at_once.unwrap_or(match table.kind {
+                KindWord::Rspamd => WHOLE_AT_ONCE,
+                KindWord::Milter | KindWord::Http | KindWord::Clamd => AT_ONCE,
+            }),
         };
         let kind = self.kind(table, timeout)?;
         Ok(Hook::new(settings, kind))
@@ -281,6 +279,9 @@ fn below(url: &str, path: &str) -> String {
 const MILTER_STAGES: &[Stage] = &[Stage::Connect, Stage::Ehlo, Stage::Mail, Stage::Rcpt, Stage::Data];
 const HTTP_STAGES: &[Stage] =
     &[Stage::Connect, Stage::Ehlo, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Header, Stage::Data];
+const AT_ONCE: usize = 100;
+/// Of what is sent whole messages from memory: 400 MiB at the worst.
+const WHOLE_AT_ONCE: usize = 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A milter that does not listen is not waited for longer.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::milter::Address;
-use super::{Answer, Change, Content, Failure, Said, Verdict};
+use super::{Answer, Change, Content, Failure, Said, UNCHECKED, Verdict};
 use crate::mail::EnhancedCode;
 
 /// A clamd.
@@ -54,7 +54,12 @@ impl Clamd {
         };
         let is_cut = content.size() > self.octets;
         Ok(match Finding::parse(&reply)? {
-            Finding::Clean if is_cut => note(format!("no virus in the first {} octets", self.octets)),
+            Finding::Clean if is_cut => {
+                let value = format!("all beyond {} octets, by clamd", self.octets).into_bytes();
+                let mark = Change::AddField { name: UNCHECKED.to_owned(), value };
+                let reasons = vec![format!("no virus in the first {} octets", self.octets)];
+                Answer { changes: vec![mark], reasons, ..Answer::default() }
+            }
             Finding::Clean => note("no virus".to_owned()),
             Finding::TooLong => return Err(Failure::Protocol("it takes fewer octets than are set here".to_owned())),
             Finding::Virus(name) => {
