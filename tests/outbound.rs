@@ -161,7 +161,15 @@ fn to(recipients: &[&str]) -> Vec<OutgoingRecipient> {
 }
 
 fn outgoing<'a>(recipients: &'a [OutgoingRecipient], message: &'a Message) -> Outgoing<'a> {
-    Outgoing { reverse_path: sender(), envelope_id: None, ret: None, requires_tls: false, recipients, message }
+    Outgoing {
+        reverse_path: sender(),
+        envelope_id: None,
+        ret: None,
+        requires_tls: false,
+        recipients,
+        message,
+        whole: None,
+    }
 }
 
 fn far() -> Destination {

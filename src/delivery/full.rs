@@ -14,7 +14,8 @@ pub async fn retry(
     quota: impl Fn(AccountId) -> Option<u64>,
 ) -> Result<Vec<QueueItem>, Error> {
     let mut given_up = Vec::new();
-    for item in store.queue_due("", Lane::Ordinary, (Timestamp::from_millis(0), now), BATCH, |_| false).await? {
+    let due = store.queue_due("", Lane::Ordinary, (Timestamp::from_millis(0), now), BATCH, |_| false).await?;
+    for item in due.items {
         let QueueKind::Full(target) = &item.kind else { continue };
         match store.retry_full(item.id, quota(target.account)).await {
             Ok(placed) => {

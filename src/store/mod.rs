@@ -45,7 +45,7 @@ pub use hold::{Decision, Held, HoldKind, HoldState, NewHold};
 pub use mailbox::{Copied, Counts, Entry, FlagChange, FlagUpdate, Mailbox, Updated};
 pub use outbox::{OutboxCount, OutboxEvent, OutboxRow, OutboxSource, SubscriberId};
 pub use queue::{
-    Arrival, DestinationCount, DestinationDue, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, QueueArrivals,
+    Arrival, DestinationCount, DestinationDue, DueItems, Fate, HeldBy, Lane, LastAttempt, NewQueueItem, QueueArrivals,
     QueueChange, QueueItem, QueueKind, QueueList, QueuePage, QueueSender, Remote, Returns, Settlement,
 };
 pub use reader::{Changes, Message, Reader, Rest};

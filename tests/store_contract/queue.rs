@@ -155,12 +155,14 @@ async fn a_lane_gives_what_is_due_and_tells_of_what_comes() {
         let queued = store.deliver(delivery).await.unwrap().queued;
         let now = clock.now();
         let later = Timestamp::from_millis(now.millis() + 1000);
-        let due =
-            async |host, lane, until| ids(store.queue_due(host, lane, (start(), until), 10, |_| false).await.unwrap());
+        let due = async |host, lane, until| {
+            ids(store.queue_due(host, lane, (start(), until), 10, |_| false).await.unwrap().items)
+        };
         assert_eq!(due("one.test", Lane::Ordinary, now).await, [queued[0], queued[2]]);
         assert_eq!(due("one.test", Lane::Bulk, now).await, [queued[3]]);
         let first = queued[0];
-        let rest = store.queue_due("one.test", Lane::Ordinary, (start(), now), 1, move |id| id == first).await.unwrap();
+        let rest =
+            store.queue_due("one.test", Lane::Ordinary, (start(), now), 1, move |id| id == first).await.unwrap().items;
         assert_eq!(ids(rest), [queued[2]]);
 
         let mut news = store.queue_arrivals().await.arrivals;
@@ -178,7 +180,14 @@ async fn a_lane_gives_what_is_due_and_tells_of_what_comes() {
         assert_eq!(store.queue_arrivals().await.arrivals, [arrival("one.test", ordinary, later)]);
         assert_eq!(due("one.test", Lane::Ordinary, now).await, [queued[2]]);
         assert_eq!(due("one.test", Lane::Ordinary, later).await, [queued[2], first]);
-        assert_eq!(store.queue_next("one.test", Lane::Ordinary, later, |_| false).await, Ok(Some(later)));
+        let next = async |until, limit| {
+            store.queue_due("one.test", Lane::Ordinary, (start(), until), limit, |_| false).await.unwrap().next
+        };
+        assert_eq!(
+            (next(now, 0).await, next(now, 1).await, next(later, 1).await),
+            (Some(now), Some(later), Some(later))
+        );
+        assert_eq!(next(later, 2).await, None);
         let item = store.queue_item(first).await.unwrap();
         assert_eq!((item.attempts, item.due, item.is_announced, item.last), (1, later, true, Some(attempt(now))));
         let destinations = store.queue_destinations(None, 10).await.unwrap();
@@ -198,8 +207,9 @@ async fn what_is_held_waits_until_it_is_released() {
         let queued = store.deliver(delivery).await.unwrap().queued;
         let now = Fixed.now();
         let change = async |change| store.queue_change(queued.clone(), change).await.unwrap();
-        let due =
-            async || store.queue_due("one.test", Lane::Ordinary, (start(), now), 10, |_| false).await.unwrap().len();
+        let due = async || {
+            store.queue_due("one.test", Lane::Ordinary, (start(), now), 10, |_| false).await.unwrap().items.len()
+        };
         assert_eq!(store.queue_change(vec![queued[0]], QueueChange::Hold(HeldBy::Administrator)).await, Ok(1));
         assert_eq!((change(QueueChange::Hold(HeldBy::Abuse)).await, due().await), (1, 0));
         assert_eq!((change(QueueChange::Retry).await, due().await), (0, 0));
@@ -238,7 +248,8 @@ async fn places_of_earlier_versions_are_moved() {
         drop(store);
         let store = bench.store().await;
         assert_eq!(store.queue_destinations(None, 10).await.unwrap().len(), 1);
-        let items = store.queue_due("one.test", Lane::Ordinary, (start(), Fixed.now()), 10, |_| false).await.unwrap();
+        let items =
+            store.queue_due("one.test", Lane::Ordinary, (start(), Fixed.now()), 10, |_| false).await.unwrap().items;
         assert_eq!(ids(items), [id]);
         for key in old {
             assert_eq!(bench.engine.snapshot().get(Keyspace::Queue, &key), Ok(None));

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::content;
 use super::courier::Timeouts;
 use super::outcome::{End, Outcome, Scope};
 use super::outgoing::{Outgoing, OutgoingRecipient};
@@ -17,6 +18,8 @@ pub(super) struct Attempt<'a> {
     desk: &'a Desk,
     parcel: &'a Parcel,
     message: crate::store::Message,
+    /// All of it, if it is small.
+    whole: Option<Vec<u8>>,
     recipients: Vec<OutgoingRecipient>,
     outcomes: Vec<Option<Outcome>>,
     /// When no host is waited for any more.
@@ -28,13 +31,18 @@ impl<'a> Attempt<'a> {
     pub async fn new(desk: &'a Desk, parcel: &'a Parcel, timeouts: &Timeouts) -> Result<Self, Outcome> {
         let lost = |text: &str| Outcome::ours(End::Deferred, Scope::Message, (3, 0), text);
         let blob = parcel.items.first().map(|item| item.blob).ok_or_else(|| lost("there is nothing to send"))?;
-        let mut message = desk.store.read(move |reader| reader.message(blob)).await.map_err(|error| {
+        let read = desk.store.read(move |reader| {
+            let mut message = reader.message(blob)?;
+            // RFC 5321 §4.4: whoever delivers writes Return-Path, and nobody sends it on.
+            let fields = header::fields(&message.prefix).filter(|field| !field.is(b"Return-Path"));
+            message.prefix = fields.flat_map(|field| field.raw.iter().copied()).collect();
+            let whole = content::whole(reader, &message)?;
+            Ok((message, whole))
+        });
+        let (message, whole) = read.await.map_err(|error| {
             tracing::error!(%blob, %error, "a queued message cannot be read");
             lost("the message cannot be read from the store")
         })?;
-        // RFC 5321 §4.4: whoever delivers writes Return-Path, and nobody sends it on.
-        let fields = header::fields(&message.prefix).filter(|field| !field.is(b"Return-Path"));
-        message.prefix = fields.flat_map(|field| field.raw.iter().copied()).collect();
         let recipient = |item: &QueueItem| match &item.kind {
             QueueKind::Remote(remote) => Some(OutgoingRecipient {
                 address: remote.recipient.clone(),
@@ -45,7 +53,7 @@ impl<'a> Attempt<'a> {
         };
         let recipients = parcel.items.iter().filter_map(recipient).collect();
         let until = Instant::now() + timeouts.attempt_of(message.size());
-        Ok(Self { desk, parcel, message, recipients, outcomes: vec![None; parcel.items.len()], until })
+        Ok(Self { desk, parcel, message, whole, recipients, outcomes: vec![None; parcel.items.len()], until })
     }
 
     /// Sends to those for whom it is not decided.
@@ -62,6 +70,7 @@ impl<'a> Attempt<'a> {
             requires_tls: remote.tls == TlsWish::Required,
             recipients: &recipients,
             message: &self.message,
+            whole: self.whole.as_deref(),
         };
         let got = session.send(&self.desk.store, &outgoing, self.until).await;
         for (at, outcome) in left.into_iter().zip(got) {

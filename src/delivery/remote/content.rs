@@ -1,16 +1,19 @@
 //! The octets of a message, in pieces, as a host can take them.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use crate::proto::message::downgrade::{NotPossible, Plan, Planner, Rewriter};
 use crate::proto::message::{Summary, Survey, Surveyed};
-use crate::store::{Error, Message, Store};
+use crate::store::{Error, Message, Reader, Rest, Store};
 
 /// Reads the octets of a message: its prefix and what stands behind, a piece at a time.
 #[derive(Debug)]
 pub(super) struct Content<'a> {
     store: &'a Store,
     message: &'a Message,
-    /// All of it, if it is small: then it is read once however often it is sent.
-    whole: Option<Vec<u8>>,
+    /// All of it, if it is small.
+    whole: Option<&'a [u8]>,
     /// What is changed of it.
     plan: Option<Plan>,
 }
@@ -38,13 +41,9 @@ impl Place<'_> {
 }
 
 impl<'a> Content<'a> {
-    /// Of this message.
-    pub async fn new(store: &'a Store, message: &'a Message) -> Result<Self, Error> {
-        let mut content = Self { store, message, whole: None, plan: None };
-        if message.size() <= PIECE {
-            content.whole = content.stored(&mut content.start()).await?;
-        }
-        Ok(content)
+    /// Of this message; `whole` if it is at hand.
+    pub fn new(store: &'a Store, message: &'a Message, whole: Option<&'a [u8]>) -> Self {
+        Self { store, message, whole, plan: None }
     }
 
     /// What it needs of those who carry it.
@@ -79,7 +78,7 @@ impl<'a> Content<'a> {
     }
 
     /// The next piece as it goes out; `None` at the end.
-    pub async fn read(&self, place: &mut Place<'_>) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn read(&self, place: &mut Place<'_>) -> Result<Option<Cow<'a, [u8]>>, Error> {
         let is_first = place.at == 0;
         let Some(stored) = self.stored(place).await? else { return Ok(None) };
         let Some(mut rewriter) = place.rewriter.take() else { return Ok(Some(stored)) };
@@ -92,38 +91,44 @@ impl<'a> Content<'a> {
         } else {
             place.rewriter = Some(rewriter);
         }
-        Ok(Some(out))
+        Ok(Some(out.into()))
     }
 
     /// The next piece as it is stored; the first begins with the prefix.
-    async fn stored(&self, place: &mut Place<'_>) -> Result<Option<Vec<u8>>, Error> {
+    async fn stored(&self, place: &mut Place<'_>) -> Result<Option<Cow<'a, [u8]>>, Error> {
         if place.is_over {
             return Ok(None);
         }
-        if let Some(whole) = &self.whole {
+        if let Some(whole) = self.whole {
             place.is_over = true;
-            return Ok(Some(whole.clone()));
+            return Ok(Some(whole.into()));
         }
         let rest = self.message.rest();
         let (from, to) = (place.at, place.at.saturating_add(PIECE));
-        let mut piece = if from == 0 { self.message.prefix.clone() } else { Vec::new() };
-        let before = piece.len();
-        let piece = self
-            .store
-            .read(move |reader| {
-                reader.rest(rest, from, to, &mut piece)?;
-                Ok(piece)
-            })
-            .await?;
+        let prefix = if from == 0 { self.message.prefix.clone() } else { Vec::new() };
+        let piece = self.store.read(move |reader| piece(reader, prefix, rest, from..to)).await?;
         place.at = to;
         place.is_over = to >= rest.size;
-        let read = piece.len().saturating_sub(before) as u64;
-        // Content that ends early is not what was accepted, and must not go out as if it were.
-        if read != rest.size.min(to).saturating_sub(from) {
-            return Err(Error::Corrupt);
-        }
-        Ok(Some(piece))
+        Ok(Some(piece.into()))
     }
+}
+
+/// All of a message, if it is small enough to be held while it is sent: then it is read once, however often it is sent.
+pub(super) fn whole(reader: &Reader<'_>, message: &Message) -> Result<Option<Vec<u8>>, Error> {
+    if message.size() > PIECE {
+        return Ok(None);
+    }
+    piece(reader, message.prefix.clone(), message.rest(), 0..PIECE).map(Some)
+}
+
+/// What stands before, and a part of the rest.
+fn piece(reader: &Reader<'_>, before: Vec<u8>, rest: Rest, part: Range<u64>) -> Result<Vec<u8>, Error> {
+    let start = before.len();
+    let mut piece = before;
+    reader.rest(rest, part.start, part.end, &mut piece)?;
+    let read = piece.len().saturating_sub(start) as u64;
+    // Content that ends early is not what was accepted, and must not go out as if it were.
+    if read == rest.size.min(part.end).saturating_sub(part.start) { Ok(piece) } else { Err(Error::Corrupt) }
 }
 
 /// As the store has it in one piece.

@@ -17,8 +17,10 @@ pub struct Outgoing<'a> {
     pub requires_tls: bool,
     /// In the order of the outcomes; not empty.
     pub recipients: &'a [OutgoingRecipient],
-    /// Read from the store in pieces.
+    /// Read from the store in pieces …
     pub message: &'a Message,
+    /// … unless all of it is at hand, its prefix included.
+    pub whole: Option<&'a [u8]>,
 }
 
 /// One recipient.

@@ -132,7 +132,7 @@ impl Session {
         }
         self.check_tls(outgoing)?;
         self.check_size(outgoing.message.size())?;
-        let mut content = Content::new(store, outgoing.message).await.map_err(unreadable)?;
+        let mut content = Content::new(store, outgoing.message, outgoing.whole);
         let manner = self.manner(outgoing, &mut content).await?;
         let mut left: Vec<usize> = Vec::new();
         for (at, (recipient, outcome)) in outgoing.recipients.iter().zip(&mut *outcomes).enumerate() {

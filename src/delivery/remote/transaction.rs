@@ -4,6 +4,7 @@
 //! Every recipient comes to an outcome of its own. A host that ends the session, by 421 or without a word, leaves those
 //! without one deferred; once the whole content is out, their outcome says that the message may come twice.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -276,7 +277,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    async fn next_piece(&mut self, place: &mut Place<'_>) -> Result<Option<Vec<u8>>, Outcome> {
+    async fn next_piece(&mut self, place: &mut Place<'_>) -> Result<Option<Cow<'a, [u8]>>, Outcome> {
         self.content.read(place).await.map_err(unreadable)
     }
 

@@ -31,7 +31,7 @@ use crate::accept::sent;
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::Timestamp;
-use crate::store::{Arrival, DestinationDue, Error, Lane, QueueItem, Settlement};
+use crate::store::{Arrival, DestinationDue, DueItems, Error, Lane, QueueItem, Settlement};
 
 /// How the queue is worked off.
 #[derive(Clone, Debug)]
@@ -67,8 +67,10 @@ struct Inner {
 
 /// What a turn has claimed.
 enum Claimed {
-    /// The next messages; none if nothing is due.
+    /// The next messages.
     Parcels(Vec<(Parcel, Claim)>),
+    /// Nothing is due; when something is, if that is known.
+    Nothing(Option<Timestamp>),
     /// The destination has had as many messages in this minute as it may have, or its smarthost has enough sessions.
     NotNow,
 }
@@ -175,8 +177,11 @@ impl Inner {
         let mut sent = 0;
         while sent < self.settings.messages_per_session && !self.is_stopping.load(Ordering::Relaxed) {
             let parcels = match self.claim(&mut place.turn, &claims).await {
-                Ok(Claimed::Parcels(parcels)) if parcels.is_empty() => break,
                 Ok(Claimed::Parcels(parcels)) => parcels,
+                Ok(Claimed::Nothing(next)) => {
+                    self.comes_again(&host, lane, next);
+                    return self.park(line, sent).await;
+                }
                 // The lane comes again by itself.
                 Ok(Claimed::NotNow) => return self.park(line, sent).await,
                 Err(error) => {
@@ -221,13 +226,18 @@ impl Inner {
 
     /// Says when the lane has something next, as far as it is not claimed.
     async fn look_again(&self, host: &Arc<str>, lane: Lane, claims: &Claims) {
-        match self.desk.store.queue_next(host, lane, claims.floor(lane), claims.is_claimed()).await {
-            Ok(Some(due)) => self.agenda().add(host, lane, due.max(self.now().after(SHORTEST))),
-            Ok(None) => {}
+        match self.due(host, lane, claims, self.now(), 0).await {
+            Ok(due) => self.comes_again(host, lane, due.next),
             Err(error) => {
                 tracing::error!(%host, %error, "the queue cannot be read; tried again in a while");
                 self.agenda().add(host, lane, self.now().after(AFTER_ERROR));
             }
+        }
+    }
+
+    fn comes_again(&self, host: &Arc<str>, lane: Lane, next: Option<Timestamp>) {
+        if let Some(due) = next {
+            self.agenda().add(host, lane, due.max(self.now().after(SHORTEST)));
         }
     }
 
@@ -236,50 +246,40 @@ impl Inner {
         let _claiming = claims.turn.lock().await;
         let (host, lane) = (&turn.host.clone(), turn.lane);
         let (now, arrivals) = (self.now(), claims.arrivals());
-        let mut items = self.due(host, lane, claims, now, FEW).await?;
-        if items.len() == FEW && self.parcels(&items).len() == 1 {
+        let mut due = self.due(host, lane, claims, now, FEW).await?;
+        if due.items.len() == FEW && self.parcels(&due.items).len() == 1 {
             // One message to many: all of them in one transaction.
-            items = self.due(host, lane, claims, now, RECIPIENTS).await?;
+            due = self.due(host, lane, claims, now, RECIPIENTS).await?;
         }
-        let mut is_all = items.len() < FEW;
-        claims.raise_floor(lane, items.first().map_or(now, |first| first.due), arrivals);
-        let mut parcels = self.parcels(&items);
-        if let Some(first) = parcels.first() {
-            // A turn has one way to go.
-            let smarthost = first.destination.smarthost().cloned();
-            let before = parcels.len();
-            parcels.retain(|parcel| parcel.destination.smarthost() == smarthost.as_ref());
-            is_all &= parcels.len() == before;
-            let smarthost = smarthost.map(|(host, port)| format!("{host}:{port}"));
-            if !self.agenda().goes_by(turn, smarthost.as_deref(), now) {
-                self.agenda().add(host, lane, now);
-                return Ok(Claimed::NotNow);
-            }
+        claims.raise_floor(lane, due.items.first().map_or(now, |first| first.due), arrivals);
+        let mut parcels = self.parcels(&due.items);
+        let Some(first) = parcels.first() else { return Ok(Claimed::Nothing(due.next)) };
+        // A turn has one way to go.
+        let smarthost = first.destination.smarthost().cloned();
+        let all = parcels.len();
+        parcels.retain(|parcel| parcel.destination.smarthost() == smarthost.as_ref());
+        let smarthost = smarthost.map(|(host, port)| format!("{host}:{port}"));
+        if !self.agenda().goes_by(turn, smarthost.as_deref(), now) {
+            self.agenda().add(host, lane, now);
+            return Ok(Claimed::NotNow);
         }
         let wanted = u32::try_from(parcels.len().min(AT_A_TIME)).unwrap_or(1);
-        let allowed = if parcels.is_empty() { Ok(0) } else { self.agenda().allow(turn, wanted, now) };
-        let has_more = match allowed {
-            Ok(allowed) => {
-                let allowed = usize::try_from(allowed).unwrap_or(0);
-                let has_more = !is_all || parcels.len() > allowed;
-                parcels.truncate(allowed);
-                has_more.then_some(now)
-            }
+        match self.agenda().allow(turn, wanted, now) {
+            Ok(allowed) => parcels.truncate(usize::try_from(allowed).unwrap_or(0)),
             Err(later) => {
                 self.agenda().add(host, lane, later);
                 return Ok(Claimed::NotNow);
             }
-        };
-        let parcels = parcels.into_iter().map(|parcel| {
+        }
+        if parcels.len() < all || due.next.is_some_and(|next| next <= now) {
+            self.agenda().add(host, lane, now);
+            self.woken.notify_one();
+        }
+        let claimed = parcels.into_iter().map(|parcel| {
             let claim = claims.take(lane, &parcel.items);
             (parcel, claim)
         });
-        let parcels = parcels.collect();
-        if let (Some(due), false) = (has_more, items.is_empty()) {
-            self.agenda().add(host, lane, due);
-            self.woken.notify_one();
-        }
-        Ok(Claimed::Parcels(parcels))
+        Ok(Claimed::Parcels(claimed.collect()))
     }
 
     async fn due(
@@ -289,7 +289,7 @@ impl Inner {
         claims: &Claims,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<QueueItem>, Error> {
+    ) -> Result<DueItems, Error> {
         self.desk.store.queue_due(host, lane, (claims.floor(lane), now), limit, claims.is_claimed()).await
     }
 
@@ -423,8 +423,8 @@ impl Inner {
         loop {
             let parcels = {
                 let _turn = claims.turn.lock().await;
-                let Ok(items) = self.due(host, lane, claims, self.now(), PUT_OFF).await else { return };
-                let mut parcels = self.parcels(&items);
+                let Ok(due) = self.due(host, lane, claims, self.now(), PUT_OFF).await else { return };
+                let mut parcels = self.parcels(&due.items);
                 parcels.retain(|parcel| parcel.destination == *to);
                 let claimed = parcels.into_iter().map(|parcel| (claims.take(lane, &parcel.items), parcel.items));
                 claimed.collect::<Vec<_>>()

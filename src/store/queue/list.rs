@@ -27,6 +27,15 @@ pub struct QueuePage {
     pub next: Option<Vec<u8>>,
 }
 
+/// What is due of a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueItems {
+    /// Longest due first.
+    pub items: Vec<QueueItem>,
+    /// When the one after them is due.
+    pub next: Option<Timestamp>,
+}
+
 /// When the first of a destination's items is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationDue {
@@ -66,8 +75,8 @@ impl Store {
         self.read(move |reader| record::decode_queue_item(id, required(&reader.snapshot.get(keyspace, &key)?)?)).await
     }
 
-    /// The items of a lane that are due from `from` to `now`, longest due first, but for those that `skip` names. Of the
-    /// items that are for accounts here `host` is empty.
+    /// The first items of a lane that are due from `from` to `now`, and when the next one is, but for those that `skip`
+    /// names. Of the items that are for accounts here `host` is empty.
     pub async fn queue_due(
         &self,
         host: &str,
@@ -75,35 +84,20 @@ impl Store {
         (from, now): (Timestamp, Timestamp),
         limit: usize,
         skip: impl Fn(QueueId) -> bool + Send + 'static,
-    ) -> Result<Vec<QueueItem>, Error> {
-        let range = key::queue_lane(host, lane, from, now);
-        self.read(move |reader| {
-            let mut ids = Vec::new();
-            reader.snapshot.range(Keyspace::Queue, &range.0, &range.1, &mut |key, _| {
-                ids.extend(key::parse_queue_index(key).filter(|id| !skip(*id)));
-                ids.len() < limit
-            })?;
-            Ok(reader.readable(ids))
-        })
-        .await
-    }
-
-    /// When the first item of a lane is due, but for those that `skip` names.
-    pub async fn queue_next(
-        &self,
-        host: &str,
-        lane: Lane,
-        from: Timestamp,
-        skip: impl Fn(QueueId) -> bool + Send + 'static,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<DueItems, Error> {
         let range = key::queue_lane(host, lane, from, Timestamp::from_millis(i64::MAX));
         self.read(move |reader| {
-            let mut first = None;
+            let (mut ids, mut next) = (Vec::new(), None);
             reader.snapshot.range(Keyspace::Queue, &range.0, &range.1, &mut |key, _| {
-                first = key::parse_queue_place(key).filter(|place| !skip(place.id)).map(|place| place.due);
-                first.is_none()
+                let Some(place) = key::parse_queue_place(key).filter(|place| !skip(place.id)) else { return true };
+                if place.due > now || ids.len() >= limit {
+                    next = Some(place.due);
+                    return false;
+                }
+                ids.push(place.id);
+                true
             })?;
-            Ok(first)
+            Ok(DueItems { items: reader.readable(ids), next })
         })
         .await
     }

@@ -12,7 +12,7 @@ mod news;
 mod settle;
 
 pub use item::{HeldBy, Lane, LastAttempt, NewQueueItem, QueueItem, QueueKind, QueueSender, Remote, Returns};
-pub use list::{DestinationCount, DestinationDue, QueueList, QueuePage};
+pub use list::{DestinationCount, DestinationDue, DueItems, QueueList, QueuePage};
 pub use news::{Arrival, QueueArrivals};
 pub use settle::{Fate, QueueChange, Settlement};
 

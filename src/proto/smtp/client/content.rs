@@ -33,7 +33,7 @@ impl ContentWriter {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
             self.end_line(out);
         }
-        out.reserve(rest.len());
+        out.reserve(rest.len().saturating_add(END));
         while let Some(first) = rest.first() {
             if self.is_line_start && self.stuffs && *first == b'.' {
                 out.push(b'.');
@@ -73,6 +73,9 @@ impl ContentWriter {
         self.is_line_start = true;
     }
 }
+
+/// Octets of a line end and of the end.
+const END: usize = 5;
 
 #[cfg(test)]
 mod tests {
