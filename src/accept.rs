@@ -25,6 +25,8 @@ mod success;
 mod told;
 mod undelivered;
 
+use std::ops::Range;
+
 pub use assemble::{APPROVALS, APPROVE, Parts, REFUSE, assemble, token_key};
 pub use desk::{Desk, Turns};
 pub use fulfil::{give_up, one as follow_up};
@@ -104,6 +106,11 @@ impl Incoming {
     /// Octets `from..to` of the content so far are appended to `out`.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
         self.staging.read(from, to, out).await
+    }
+
+    /// The same for each of these ranges.
+    async fn read_ranges(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Vec<u8>>, store::Error> {
+        self.staging.read_ranges(ranges).await
     }
 
     /// Commits the message with all that follows from it: on `Ok` it is on disk (see [`Store::deliver`]).

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::desk::Desk;
@@ -12,8 +13,8 @@ use crate::directory::{Organisation, Target};
 use crate::mail::{AccountId, Address, BlobId, Domain};
 use crate::policy::blocklist;
 use crate::policy::dmarc::{self, Treatment};
-use crate::proto::message::Part;
-use crate::proto::message::inspect::Inspection;
+use crate::proto::message::inspect::{self, Excerpt, Inspection};
+use crate::proto::message::{Part, Scanner};
 use crate::routing::rules::{self, Candidates, Copy, Forwarding, Message, Outcome, Position, Stage};
 use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Junk, Receiver, Via};
 use crate::store;
@@ -50,12 +51,24 @@ impl Source<'_> {
         }
     }
 
-    /// Where the parts are, if the scan that took the message in has told.
-    fn structure(&self) -> Option<Part> {
-        match self {
-            Source::Incoming(incoming) => Some(incoming.structure()),
-            Source::Stored(_) => None,
+    /// Looks into the first [`INSPECTED`] octets of the content.
+    async fn inspect(&self, desk: &Desk, size: u64) -> Result<Inspection, store::Error> {
+        let is_truncated = size > INSPECTED;
+        let (content, root) = match self {
+            Source::Incoming(incoming) if !is_truncated => excerpt(incoming).await?,
+            Source::Incoming(_) | Source::Stored(_) => {
+                let octets = self.read(desk, INSPECTED).await?;
+                let mut scanner = Scanner::new();
+                scanner.push(&octets);
+                (Excerpt::start(octets), scanner.finish_structure())
+            }
+        };
+        let is_short = content.size() <= INSPECTED_AT_ONCE;
+        let inspect = move || Inspection::of_parts(&content, &root, is_truncated, Inspection::LIMIT);
+        if is_short {
+            return Ok(inspect());
         }
+        tokio::task::spawn_blocking(inspect).await.map_err(|_| store::Error::Unavailable)
     }
 
     /// Octets of the content from `at` on, at most `limit`; none at its end.
@@ -157,17 +170,7 @@ pub async fn judge(
     let candidates = Candidates::of(directory, &message, &expansion.deliveries);
     let content = if candidates.need_content() {
         // A content that cannot be read now must not decide anything: W67 of policy semantics.
-        let octets = source.read(desk, INSPECTED).await?;
-        let is_truncated = letter.size > INSPECTED;
-        let structure = if is_truncated { None } else { source.structure() };
-        let inspect = move || match structure {
-            Some(root) => Inspection::of_parts(&octets, &root, is_truncated, Inspection::LIMIT),
-            None => Inspection::of(&octets, is_truncated, Inspection::LIMIT),
-        };
-        Some(match letter.size {
-            0..=INSPECTED_AT_ONCE => inspect(),
-            _ => tokio::task::spawn_blocking(inspect).await.map_err(|_| store::Error::Unavailable)?,
-        })
+        Some(source.inspect(desk, letter.size).await?)
     } else {
         None
     };
@@ -186,6 +189,24 @@ pub async fn judge(
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
     Ok(judgement)
+}
+
+/// What an inspection needs of a message that has come in, and where its parts are.
+async fn excerpt(incoming: &Incoming) -> Result<(Excerpt<'static>, Part), store::Error> {
+    let root = incoming.structure();
+    let mut excerpt = Excerpt::default();
+    let wanted = inspect::outline(&root, incoming.size());
+    add(&mut excerpt, incoming, wanted).await?;
+    let wanted = inspect::texts(&root, &excerpt);
+    add(&mut excerpt, incoming, wanted).await?;
+    Ok((excerpt, root))
+}
+
+async fn add(excerpt: &mut Excerpt<'_>, from: &Incoming, wanted: Vec<Range<u64>>) -> Result<(), store::Error> {
+    let places: Vec<u64> = wanted.iter().map(|range| range.start).collect();
+    let pieces = from.read_ranges(wanted).await?;
+    places.into_iter().zip(pieces).for_each(|(at, piece)| excerpt.add(at, piece));
+    Ok(())
 }
 
 /// Whether a hook takes a letter for junk, or a block list all that its client sends.
@@ -273,4 +294,4 @@ pub(super) fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
 const INSPECTED: u64 = 32 << 20;
 
 /// Octets that are inspected sooner than another thread could be asked to: a tenth of a millisecond.
-const INSPECTED_AT_ONCE: u64 = 32 << 10;
+const INSPECTED_AT_ONCE: usize = 32 << 10;

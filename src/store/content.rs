@@ -3,6 +3,8 @@
 //! The first chunk may end early, with the header, so that who asks for header fields need not read the body: of a new
 //! client's first synchronisation that is the slowest part. Every further chunk but the last is of full size.
 
+use std::ops::Range;
+
 #[cfg(doc)]
 use super::Message;
 use super::engine::{Durability, Keyspace, Transaction, Write};
@@ -84,27 +86,39 @@ impl Staging {
 
     /// Appends octets `from..to` of what has come so far to `out`; a range beyond it is cut off.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        for mut octets in self.read_ranges(vec![from..to]).await? {
+            out.append(&mut octets);
+        }
+        Ok(())
+    }
+
+    /// The octets of each of these ranges, which are read together.
+    pub async fn read_ranges(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Vec<u8>>, Error> {
         let full = CHUNK as u64;
         let tail_at = u64::from(self.chunks) * full;
-        let (blob, chunks) = (self.blob, self.chunks);
-        if from < to.min(tail_at) {
+        let room = |range: &Range<u64>| usize::try_from(range.end.min(self.size).saturating_sub(range.start));
+        let mut found: Vec<Vec<u8>> = ranges.iter().map(|range| Vec::with_capacity(room(range).unwrap_or(0))).collect();
+        if ranges.iter().any(|range| range.start < range.end.min(tail_at)) {
+            let (blob, chunks, ranges) = (self.blob, self.chunks, ranges.clone());
             let stored = self.store.read(move |reader| {
-                let mut octets = Vec::new();
-                let first = u32::try_from(from / full).map_err(|_| Error::NotFound)?;
-                for number in first..chunks {
+                for number in 0..chunks {
                     let start = u64::from(number) * full;
-                    if start >= to {
-                        break;
+                    if ranges.iter().all(|range| range.end <= start || start + full <= range.start) {
+                        continue;
                     }
                     let chunk = reader.chunk(blob, number)?.ok_or(Error::Corrupt)?;
-                    append(&chunk, start, from, to, &mut octets);
+                    for (range, octets) in ranges.iter().zip(&mut found) {
+                        append(&chunk, start, range.start, range.end, octets);
+                    }
                 }
-                Ok(octets)
+                Ok(found)
             });
-            out.append(&mut stored.await?);
+            found = stored.await?;
         }
-        append(&self.tail, tail_at, from, to, out);
-        Ok(())
+        for (range, octets) in ranges.iter().zip(&mut found) {
+            append(&self.tail, tail_at, range.start, range.end, octets);
+        }
+        Ok(found)
     }
 
     /// The id that the message will have.

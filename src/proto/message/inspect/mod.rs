@@ -11,6 +11,7 @@
 //! [`pieces`] tells what somebody wrote in a reply from what they quote.
 
 mod charset;
+mod excerpt;
 mod html;
 mod parameter;
 mod reply;
@@ -26,6 +27,7 @@ use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
 use crate::mail::{Folded, NamePattern, Phrase, PhraseSet};
 
+pub use excerpt::{Excerpt, outline, texts};
 pub use reply::{Piece, pieces};
 
 /// What was found in a message.
@@ -47,11 +49,12 @@ impl Inspection {
     pub fn of(content: &[u8], is_truncated: bool, limit: usize) -> Self {
         let mut scanner = Scanner::new();
         scanner.push(content);
-        Self::of_parts(content, &scanner.finish_structure(), is_truncated, limit)
+        Self::of_parts(&Excerpt::start(content), &scanner.finish_structure(), is_truncated, limit)
     }
 
-    /// The same for a message whose structure is known: `root` is the top-level part of its summary.
-    pub fn of_parts(content: &[u8], root: &Part, is_truncated: bool, limit: usize) -> Self {
+    /// The same for a message whose structure is known: `root` is the top-level part of its summary. Of `content` it is
+    /// enough to have the [`outline`] and the [`texts`].
+    pub fn of_parts(content: &Excerpt<'_>, root: &Part, is_truncated: bool, limit: usize) -> Self {
         let mut walk = Walk::new(is_truncated, limit);
         walk.part(content, root, 0);
         walk.finish()
@@ -150,24 +153,24 @@ impl Walk {
     }
 
     /// The depth of the recursion is bounded by the scanner, and by `depth` where a decoded message is scanned again.
-    fn part(&mut self, content: &[u8], part: &Part, depth: usize) {
+    fn part(&mut self, content: &Excerpt<'_>, part: &Part, depth: usize) {
         self.parts += 1;
         if self.parts > MAX_PARTS {
             self.found.is_incomplete = true;
             return;
         }
-        let labels = Labels::parse(slice(content, part.header));
+        let labels = Labels::parse(content.get(part.header));
         self.label(&labels);
         match &part.content {
             PartContent::Multipart(parts) => parts.iter().for_each(|part| self.part(content, part, depth)),
             PartContent::Message(top) => self.message(content, top, depth),
-            PartContent::Leaf => self.leaf(&labels, slice(content, part.body), depth),
+            PartContent::Leaf => self.leaf(&labels, content.get(part.body), depth),
         }
     }
 
     /// A message inside the message: its subject is a text of the body.
-    fn message(&mut self, content: &[u8], top: &Part, depth: usize) {
-        for field in fields(slice(content, top.header)).filter(|field| field.is(b"Subject")) {
+    fn message(&mut self, content: &Excerpt<'_>, top: &Part, depth: usize) {
+        for field in fields(content.get(top.header)).filter(|field| field.is(b"Subject")) {
             self.body(&decode_text(field.raw_value()));
         }
         self.part(content, top, depth);
@@ -221,10 +224,10 @@ impl Walk {
             // Parts that the scanner did not open, and that a client may; or one piece of a message.
             self.found.is_incomplete = true;
         }
-        let is_html = labels.is("text", "html") || labels.is("application", "xhtml+xml");
-        if !is_html && ![&b"text"[..], b"multipart", b"message"].contains(&labels.main.as_slice()) {
+        if !excerpt::is_read(labels) {
             return;
         }
+        let is_html = excerpt::is_html(labels);
         let octets = self.decoded(labels, body);
         let label = parameter::values(&labels.parameters, "charset").into_iter().next();
         let (text, is_whole) = charset::decode(label.as_deref(), is_html, &octets);
@@ -247,7 +250,7 @@ impl Walk {
         let octets = self.decoded(labels, body);
         let mut scanner = Scanner::new();
         scanner.push(&octets);
-        self.message(&octets, &scanner.finish_structure(), depth + 1);
+        self.message(&Excerpt::start(&*octets), &scanner.finish_structure(), depth + 1);
     }
 
     /// The body without its transfer encoding, as far as there is room.
@@ -276,11 +279,6 @@ impl Walk {
         self.found.body.push(text);
         self.found.body.separate();
     }
-}
-
-fn slice(content: &[u8], (start, end): (u64, u64)) -> &[u8] {
-    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    range.and_then(|(start, end)| content.get(start..end.min(content.len()))).unwrap_or_default()
 }
 
 /// Kinds of S/MIME content that is not encrypted but out of reach (RFC 8551 §3.2.2).

@@ -7,7 +7,7 @@
 use super::super::decode::{decode_base64, decode_quoted_printable};
 use super::super::mime::{Encoding, Labels};
 use super::super::{Part, PartContent, Scanner};
-use super::{charset, html, parameter, slice};
+use super::{Excerpt, charset, html, parameter};
 
 /// A piece of a reply. Lines are without white space at their ends, and never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn pieces(content: &[u8]) -> Option<Vec<Piece>> {
     let mut scanner = Scanner::new();
     scanner.push(content);
     let mut texts = Vec::new();
-    collect(content, &scanner.finish(b"").root, &mut texts);
+    collect(&Excerpt::start(content), &scanner.finish(b"").root, &mut texts);
     let says = |lines: &&Vec<Line>| lines.iter().any(|line| !line.text.is_empty());
     let lines = texts.iter().find(says).or_else(|| texts.first())?;
     Some(sorted(lines))
@@ -48,7 +48,7 @@ impl Line {
 }
 
 /// The texts of a message, in the order in which they are asked: of a multipart first those in plain text.
-fn collect(content: &[u8], part: &Part, texts: &mut Vec<Vec<Line>>) {
+fn collect(content: &Excerpt<'_>, part: &Part, texts: &mut Vec<Vec<Line>>) {
     let mut found = Vec::new();
     leaves(content, part, &mut found);
     let is_html = |labels: &Labels| labels.is("text", "html") || labels.is("application", "xhtml+xml");
@@ -72,16 +72,16 @@ fn collect(content: &[u8], part: &Part, texts: &mut Vec<Vec<Line>>) {
 }
 
 /// Text parts that are shown with the message. The depth of the recursion is bounded by the scanner.
-fn leaves<'a>(content: &'a [u8], part: &Part, found: &mut Vec<(Labels, &'a [u8])>) {
+fn leaves<'a>(content: &'a Excerpt<'_>, part: &Part, found: &mut Vec<(Labels, &'a [u8])>) {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().for_each(|part| leaves(content, part, found)),
         PartContent::Message(_) => {}
         PartContent::Leaf => {
-            let labels = Labels::parse(slice(content, part.header));
+            let labels = Labels::parse(content.get(part.header));
             let is_shown = labels.disposition.is_empty() || labels.disposition == b"inline";
             let is_text = labels.main == b"text" || labels.is("application", "xhtml+xml");
             if is_shown && is_text && found.len() < MAX_TEXTS {
-                found.push((labels, slice(content, part.body)));
+                found.push((labels, content.get(part.body)));
             }
         }
     }

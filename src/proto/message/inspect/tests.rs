@@ -216,3 +216,45 @@ fn hostile_messages_are_bounded() {
     let many = "Subject: =?utf-8?q?=?=\r\n".repeat(100_000);
     assert!(!keyword("x").is_in(&subjects(fields(many.as_bytes()))), "many subjects");
 }
+
+/// The inspection of an excerpt is that of the whole message, and reads no more than the texts.
+#[test]
+fn an_excerpt_is_enough() {
+    let long = |text: &str| text.repeat(40_000 / text.len());
+    let file = "Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+    let inner = STANDARD.encode(format!("Subject: inner\r\n\r\n{}", long("nested text\r\n")));
+    let attached = format!("Content-Type: message/rfc822\r\n\r\n{}", mixed(&[&format!("\r\n{}", long("deeper\r\n"))]));
+    let mut unread = 0;
+    for (case, parts) in [
+        ("short", vec!["\r\nhello".to_owned(), format!("{file}AAAA")]),
+        ("long file", vec!["\r\nhello".to_owned(), format!("{file}{}", long("AAAA\r\n")), "\r\nlast words".to_owned()]),
+        ("long text", vec![format!("\r\n{}", long("plain text\r\n")), format!("{file}{}", long("AAAA\r\n"))]),
+        ("long HTML", vec![format!("Content-Type: Text/HTML\r\n\r\n{}", long("<p>text</p>\r\n"))]),
+        (
+            "encoded message",
+            vec![format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{inner}")],
+        ),
+        ("message", vec![attached]),
+        (
+            "multipart without parts",
+            vec![format!("Content-Type: multipart/mixed; boundary=z\r\n\r\n{}", long("x\r\n"))],
+        ),
+        ("attached text", vec![format!("Content-Disposition: attachment; filename=a.exe\r\n\r\n{}", long("text\r\n"))]),
+        ("nothing but files", vec![format!("{file}{}", long("AAAA\r\n")), format!("{file}{}", long("AAAA\r\n"))]),
+    ] {
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let message = mixed(&parts);
+        let octets = message.as_bytes();
+        let mut scanner = Scanner::new();
+        scanner.push(octets);
+        let root = scanner.finish_structure();
+        let mut excerpt = Excerpt::default();
+        let piece = |range: &std::ops::Range<u64>| octets[range.start as usize..range.end as usize].to_vec();
+        outline(&root, octets.len() as u64).iter().for_each(|range| excerpt.add(range.start, piece(range)));
+        texts(&root, &excerpt).iter().for_each(|range| excerpt.add(range.start, piece(range)));
+        let found = Inspection::of_parts(&excerpt, &root, false, Inspection::LIMIT);
+        assert_eq!(format!("{found:?}"), format!("{:?}", inspect(&message)), "{case}");
+        unread += octets.len() - excerpt.size();
+    }
+    assert!((150_000..170_000).contains(&unread), "{unread} octets of four long files stay unread");
+}
