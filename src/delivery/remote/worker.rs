@@ -67,10 +67,8 @@ struct Inner {
 
 /// What a turn has claimed.
 enum Claimed {
-    /// The next messages.
-    Parcels(Vec<(Parcel, Claim)>),
-    /// Nothing is due; when something is, if that is known.
-    Nothing(Option<Timestamp>),
+    /// The next messages, none if nothing is due; and when something is that is not among them.
+    Parcels(Vec<(Parcel, Claim)>, Option<Timestamp>),
     /// The destination has had as many messages in this minute as it may have, or its smarthost has enough sessions.
     NotNow,
 }
@@ -176,12 +174,12 @@ impl Inner {
         let mut line: Option<(Destination, Session)> = None;
         let mut sent = 0;
         while sent < self.settings.messages_per_session && !self.is_stopping.load(Ordering::Relaxed) {
-            let parcels = match self.claim(&mut place.turn, &claims).await {
-                Ok(Claimed::Parcels(parcels)) => parcels,
-                Ok(Claimed::Nothing(next)) => {
+            let (parcels, next) = match self.claim(&mut place.turn, &claims).await {
+                Ok(Claimed::Parcels(parcels, next)) if parcels.is_empty() => {
                     self.comes_again(&host, lane, next);
                     return self.park(line, sent).await;
                 }
+                Ok(Claimed::Parcels(parcels, next)) => (parcels, next),
                 // The lane comes again by itself.
                 Ok(Claimed::NotNow) => return self.park(line, sent).await,
                 Err(error) => {
@@ -205,6 +203,7 @@ impl Inner {
                     break;
                 }
             }
+            let is_all_sent = parcels.len() == 0;
             // What was claimed with them can go on with others.
             drop(parcels);
             match (unreached, reach) {
@@ -218,6 +217,11 @@ impl Inner {
                     break;
                 }
                 (None, Reach::Reached | Reach::Unreached) => self.agenda().reached(&host),
+            }
+            // What has come since, or is to be tried again, has been announced: there is no need to look for it.
+            if is_all_sent && next.is_none_or(|next| next > self.now()) {
+                self.comes_again(&host, lane, next);
+                return self.park(line, sent).await;
             }
         }
         self.look_again(&host, lane, &claims).await;
@@ -253,7 +257,7 @@ impl Inner {
         }
         claims.raise_floor(lane, due.items.first().map_or(now, |first| first.due), arrivals);
         let mut parcels = self.parcels(&due.items);
-        let Some(first) = parcels.first() else { return Ok(Claimed::Nothing(due.next)) };
+        let Some(first) = parcels.first() else { return Ok(Claimed::Parcels(Vec::new(), due.next)) };
         // A turn has one way to go.
         let smarthost = first.destination.smarthost().cloned();
         let all = parcels.len();
@@ -271,7 +275,8 @@ impl Inner {
                 return Ok(Claimed::NotNow);
             }
         }
-        if parcels.len() < all || due.next.is_some_and(|next| next <= now) {
+        let next = if parcels.len() < all { Some(now) } else { due.next };
+        if next.is_some_and(|next| next <= now) {
             self.agenda().add(host, lane, now);
             self.woken.notify_one();
         }
@@ -279,7 +284,7 @@ impl Inner {
             let claim = claims.take(lane, &parcel.items);
             (parcel, claim)
         });
-        Ok(Claimed::Parcels(claimed.collect()))
+        Ok(Claimed::Parcels(claimed.collect(), next))
     }
 
     async fn due(
