@@ -253,7 +253,7 @@ fn an_excerpt_is_enough() {
         outline(&root, octets.len() as u64).iter().for_each(|range| excerpt.add(range.start, piece(range)));
         texts(&root, &excerpt).iter().for_each(|range| excerpt.add(range.start, piece(range)));
         let found = Inspection::of_parts(&excerpt, &root, false, Inspection::LIMIT);
-        assert_eq!(format!("{found:?}"), format!("{:?}", inspect(&message)), "{case}");
+        assert!(format!("{found:?}") == format!("{:?}", inspect(&message)), "{case}");
         unread += octets.len() - excerpt.size();
     }
     assert!((150_000..170_000).contains(&unread), "{unread} octets of four long files stay unread");
