@@ -500,7 +500,8 @@ fn relay(config: &Config, services: &Arc<Services>, security: Arc<Security>) -> 
         },
     };
     let live = services.clone();
-    Relay::new(services.desk(), courier, outbound.settings.clone(), move || live.directory.current())
+    let directory = move || live.directory.current();
+    Relay::new(services.desk(), courier, outbound.settings.clone(), services.metrics.clone(), directory)
 }
 
 /// What other hosts must prove.

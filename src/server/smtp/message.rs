@@ -1,5 +1,7 @@
 //! A message on its way in, and the decision at its end (RFC 5321 §4.1.1.4, policy semantics §19).
 
+use std::time::Instant;
+
 use super::asking::{self, Asked};
 use super::session::{Session, given};
 use super::state::Transaction;
@@ -130,7 +132,14 @@ pub(super) async fn end_of_data(
     // Act.
     let refused = match (refusal::verdict(verdict), receiving.state) {
         (Some(reply), _) => reply,
-        (None, Progress::Storing(incoming)) => return accept(session, transaction, *incoming, receiving.dkim).await,
+        (None, Progress::Storing(incoming)) => {
+            let begun = Instant::now();
+            let reply = accept(session, transaction, *incoming, receiving.dkim).await;
+            if !reply.is_negative() {
+                session.services.metrics.answered(begun.elapsed());
+            }
+            return reply;
+        }
         (None, Progress::Failed(error)) => refusal::store(error),
         // Refused above; were they not, there would still be nothing to deliver.
         (None, Progress::TooBig | Progress::Defective) => refusal::store(store::Error::Unavailable),
