@@ -1,7 +1,8 @@
 //! What those who watch over the server read of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -136,6 +137,112 @@ fn attempts_at_other_hosts_are_timed_by_what_came_of_them() {
         eventually(&count, || metrics(&a).iter().any(|line| line.starts_with(&count)));
     }
     assert_exposition(&metrics(&a));
+}
+
+/// A server with a port for what is counted.
+fn with_port(bind: &str) -> Server {
+    let mut server = Server::prepared(&format!("[metrics]\nbind = \"{bind}\"\n"));
+    server.run();
+    server
+}
+
+/// Head and body of what the port answers to this request.
+fn asked(server: &Server, request: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(server.address("metrics")).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn prometheus_has_a_port_where_nothing_else_is_answered() {
+    let mut server = with_port("127.0.0.1:0");
+    server.cli(&["domain", "add", "example.test"], "");
+    server.add_account("alice");
+    assert_eq!(server.smtp().send(PAM, &[ALICE], &message(PAM, ALICE)).code, 250);
+
+    let url = format!("http://{}/metrics", server.address("metrics"));
+    let curl = Command::new("curl").args(["-sS", "-i", &url]).output().expect("curl, of tests/packages.txt");
+    assert!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
+    let answer = String::from_utf8(curl.stdout).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    let lines: Vec<String> = body.lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|line| line == "posthouse_messages_total{outcome=\"accepted\",at=\"DATA\"} 1"), "{body}");
+    assert_exposition(&lines);
+
+    // More than any scraper sends.
+    let fields: String = (0..200).map(|n| format!("X-{n}: x\r\n")).collect();
+    let long = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let request = |line: &str| format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    for (request, status) in [
+        (request("GET /"), 404),
+        (request("GET /metrics/"), 404),
+        (request("GET /healthz"), 404),
+        (request("GET /api/v1/metrics"), 404),
+        (request("GET /api/v1/status"), 404),
+        (request("POST /api/v1/domains"), 404),
+        (request("POST /metrics"), 405),
+        (request("DELETE /metrics"), 405),
+        (long, 431),
+        ("nothing of HTTP\r\n\r\n".to_owned(), 400),
+    ] {
+        let (head, body) = asked(&server, &request);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head} to {}", request.lines().next().unwrap_or(""));
+        assert!(body.is_empty(), "{body}");
+    }
+    assert!(!server.log().contains("metrics.bind"), "nothing to warn of: {}", server.log());
+    server.assert_no_panic();
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn who_says_nothing_to_the_metrics_port_loses_the_connection() {
+    let server = with_port("127.0.0.1:0");
+    let slow = ["", "GET /metrics HTTP/1.1\r\nHost: "].map(|begun| {
+        let mut stream = TcpStream::connect(server.address("metrics")).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+        stream.write_all(begun.as_bytes()).expect("written");
+        stream
+    });
+    for mut stream in slow {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it is ended");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
+fn nobody_listens_for_prometheus_unless_it_is_configured() {
+    for section in ["", "[metrics]\n"] {
+        let mut server = Server::prepared(section);
+        server.run();
+        let listeners = std::fs::read_to_string(server.data().join("listeners.json")).expect("what is bound");
+        assert!(listeners.contains("\"smtp\"") && !listeners.contains("metrics"), "{listeners}");
+        assert!(!server.log().contains("metrics"), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_metrics_port_that_others_reach_is_warned_of() {
+    let server = with_port("0.0.0.0:0");
+    let warned = |line: &str| line.contains("WARN") && line.contains("metrics.bind is no loopback address");
+    assert!(server.log().lines().any(warned), "{}", server.log());
+}
+
+#[test]
+fn a_metrics_port_in_use_fails_the_start() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = other.local_addr().expect("an address");
+    let server = Server::prepared(&format!("[metrics]\nbind = \"{address}\"\n"));
+    let output = server.try_cli(&["serve"], "");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains(&format!("metrics.bind {address}: Address already in use")), "{said}");
 }
 
 /// Each family is there once, with help and type before its samples, and each sample once, as the text format has it;
