@@ -98,6 +98,14 @@ pub enum StartError {
         /// Why.
         cause: io::Error,
     },
+    /// The listener for what is counted cannot be bound.
+    #[error("metrics.bind {address}: {cause}")]
+    BindMetrics {
+        /// Where it should be bound.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
     /// A listener cannot be bound.
     #[error("listener {number} ({protocol} on {address}): {cause}")]
     Bind {
@@ -301,6 +309,7 @@ fn tls(config: &Config) -> Result<Option<Tls>, StartError> {
 /// Everything that is listened on.
 struct Bound {
     sockets: Vec<(Listener, TcpListener)>,
+    metrics: Option<TcpListener>,
     admin: UnixListener,
 }
 
@@ -316,9 +325,10 @@ impl Bound {
             })?;
             sockets.push((listener.clone(), socket));
         }
+        let metrics = config.metrics.map(bind_metrics).transpose()?;
         let path = admin::socket_path(&config.data_dir);
         let admin = admin::bind_unix(&path).map_err(|cause| StartError::DataDir { path, cause })?;
-        Ok(Self { sockets, admin })
+        Ok(Self { sockets, metrics, admin })
     }
 
     async fn start(
@@ -327,7 +337,7 @@ impl Bound {
         services: &Arc<Services>,
         shutdown: Shutdown,
     ) -> Result<JoinSet<()>, StartError> {
-        write_listeners(&config.data_dir, &self.sockets)?;
+        write_listeners(&config.data_dir, &self)?;
         let admin = Admin::new(services.clone());
         let limits = &config.connections;
         let limits = ConnectionLimits::new(limits.total, limits.per_address, limits.exempt.clone());
@@ -343,6 +353,9 @@ impl Bound {
                 tasks.spawn(run_listener(listener, front, socket, services, shutdown));
             }
         }
+        if let Some(socket) = self.metrics {
+            tasks.spawn(admin::serve_metrics(socket, admin.clone(), shutdown.clone()));
+        }
         tasks.spawn(admin::serve_unix(self.admin, admin.clone(), shutdown));
         // Not among the tasks: a stop does not wait for it, the next start goes on with it.
         tokio::spawn(admin.clone().watch_relays());
@@ -355,15 +368,27 @@ impl Bound {
     }
 }
 
+fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
+    if !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            %address,
+            "metrics.bind is no loopback address: whoever reaches it reads what is counted, with the names of hooks and webhooks"
+        );
+    }
+    listener::bind(address).map_err(|cause| StartError::BindMetrics { address, cause })
+}
+
 /// Names what is bound, one JSON object for each line, in the order of the configuration.
-fn write_listeners(data_dir: &Path, sockets: &[(Listener, TcpListener)]) -> Result<(), StartError> {
+fn write_listeners(data_dir: &Path, bound: &Bound) -> Result<(), StartError> {
     let path = listeners_file(data_dir);
     let written = || {
         let mut lines = String::new();
-        for (listener, socket) in sockets {
-            let address = socket.local_addr()?;
-            tracing::info!(protocol = %listener.protocol, %address, tls = listener.tls.name(), "listening");
-            let line = json!({ "protocol": listener.protocol.name(), "address": address, "tls": listener.tls.name() });
+        let mail = bound.sockets.iter().map(|(listener, socket)| (listener.protocol.name(), listener.tls, socket));
+        let metrics = bound.metrics.iter().map(|socket| ("metrics", TlsMode::None, socket));
+        for (protocol, tls, socket) in mail.chain(metrics) {
+            let (address, tls) = (socket.local_addr()?, tls.name());
+            tracing::info!(protocol, %address, tls, "listening");
+            let line = json!({ "protocol": protocol, "address": address, "tls": tls });
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
@@ -500,7 +525,8 @@ fn relay(config: &Config, services: &Arc<Services>, security: Arc<Security>) -> 
         },
     };
     let live = services.clone();
-    Relay::new(services.desk(), courier, outbound.settings.clone(), move || live.directory.current())
+    let directory = move || live.directory.current();
+    Relay::new(services.desk(), courier, outbound.settings.clone(), services.metrics.clone(), directory)
 }
 
 /// What other hosts must prove.

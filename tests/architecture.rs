@@ -20,12 +20,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["metrics", "mail", "directory"]),
     ("webhook", &["mail", "proto", "net", "store"]),
     ("emailauth", &["mail", "proto", "net"]),
-    ("hooks", &["mail", "proto", "directory", "policy", "net", "store"]),
+    ("hooks", &["metrics", "mail", "proto", "directory", "policy", "net", "store"]),
     ("login", &["metrics", "mail", "proto", "directory", "policy", "store"]),
     ("accept", &["mail", "proto", "directory", "policy", "routing", "net", "store", "emailauth", "hooks", "login"]),
     (
         "delivery",
         &[
+            "metrics",
             "mail",
             "proto",
             "directory",

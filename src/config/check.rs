@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{
-    DkimTable, DnsTable, LimitsTable, ListenerTable, MtaSts, PublishTable, StoreTable, TimeoutsTable, TlsTable,
+    DkimTable, DnsTable, LimitsTable, ListenerTable, MetricsTable, MtaSts, PublishTable, StoreTable, TimeoutsTable,
+    TlsTable,
 };
 use super::quantity::Time;
 use super::{Certificate, Config, ConnectionLimits, File, Listener, Log, Protocol, Resolvers, TlsMode};
@@ -122,6 +123,14 @@ pub enum Problem {
         /// Why.
         why: String,
     },
+    /// An address for what is counted that cannot be.
+    #[error("metrics.bind = {value:?} cannot be; allowed: {allowed}")]
+    Metrics {
+        /// What was written.
+        value: String,
+        /// What could have been.
+        allowed: &'static str,
+    },
     /// Not an address that can be written to.
     #[error("outbound.tls_report_contact: {0:?} is not an address")]
     Contact(String),
@@ -162,6 +171,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
     let listeners = listeners(file.listener, has_certificate)?;
     let certificate = certificate(file.tls.unwrap_or_default(), folder, &listeners)?;
     let publish = publish(file.publish, &file.dkim, &listeners)?;
+    let metrics = metrics(file.metrics, &listeners)?;
     Ok(Config {
         hostname,
         data_dir: folder.join(file.data_dir),
@@ -179,6 +189,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config, Problem> {
         hooks: hooks::check(file.hook, folder)?,
         publish,
         webhooks: webhook::check(file.webhook, folder)?,
+        metrics,
         log: Log { format: file.log.format, level: file.log.level },
     })
 }
@@ -330,6 +341,19 @@ fn publish(table: PublishTable, dkim: &DkimTable, listeners: &[Listener]) -> Res
     };
     let services = listeners.iter().filter_map(service).collect();
     Ok(Publish { addresses: table.addresses, services, sts, automatic_keys: dkim.automatic })
+}
+
+fn metrics(table: MetricsTable, listeners: &[Listener]) -> Result<Option<SocketAddr>, Problem> {
+    let Some(value) = table.bind else { return Ok(None) };
+    let Ok(bind) = value.parse::<SocketAddr>() else {
+        let allowed = "an IP address and a port, such as \"127.0.0.1:9464\"";
+        return Err(Problem::Metrics { value, allowed });
+    };
+    // Port 0 is a new port each time.
+    if bind.port() != 0 && listeners.iter().any(|listener| listener.bind == bind) {
+        return Err(Problem::Metrics { value, allowed: "an address to which no listener is bound" });
+    }
+    Ok(Some(bind))
 }
 
 /// What a listener offers to clients elsewhere, and on which port; one whose port is any free one is at the usual port.

@@ -56,6 +56,9 @@ pub struct File {
     /// Who is told of what happens to messages.
     #[serde(default)]
     pub webhook: Vec<WebhookTable>,
+    /// What is counted.
+    #[serde(default)]
+    pub metrics: MetricsTable,
     /// The log.
     #[serde(default)]
     pub log: LogTable,
@@ -293,6 +296,14 @@ impl Default for DkimTable {
     fn default() -> Self {
         Self { automatic: true }
     }
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsTable {
+    /// Address and port where they are read; none means nowhere.
+    pub bind: Option<String>,
 }
 
 /// `[log]`

@@ -63,6 +63,8 @@ pub struct Config {
     pub publish: Publish,
     /// Who is told of what happens to messages.
     pub webhooks: Vec<Settings>,
+    /// Where what is counted is read; `None` for nowhere but in the admin API.
+    pub metrics: Option<SocketAddr>,
     /// The log.
     pub log: Log,
 }

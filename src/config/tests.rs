@@ -71,6 +71,7 @@ fn default_file_documents_every_key_and_no_other() {
         "[[outbound.route]]",
         "[[webhook]]",
         "[[blocklist]]",
+        "[metrics]",
         "[log]",
     ] {
         for key in keys(section) {

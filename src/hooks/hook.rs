@@ -1,5 +1,6 @@
 //! One hook: what it is, when it is asked, and what happens when it does not answer.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use super::{Answer, Clamd, Failure, HttpHook, Milter, Rspamd, Stage, Teacher};
+use crate::metrics::{ANSWER_SECONDS, Histogram};
 
 /// All hooks, in the order in which they are asked.
 #[derive(Debug)]
@@ -107,14 +109,9 @@ pub struct Hook {
     pub kind: Kind,
     breaker: Mutex<Breaker>,
     slots: Semaphore,
-    numbers: Numbers,
-}
-
-#[derive(Debug, Default)]
-struct Numbers {
-    asked: AtomicU64,
     failed: AtomicU64,
-    micros: AtomicU64,
+    /// Of each stage at which it is asked.
+    times: BTreeMap<Stage, Arc<Histogram>>,
 }
 
 /// What a hook has done since the start.
@@ -132,12 +129,14 @@ impl Hook {
     /// A hook of this kind.
     pub fn new(settings: Settings, kind: Kind) -> Self {
         let slots = Semaphore::new(settings.at_once.clamp(1, Semaphore::MAX_PERMITS));
-        Self { settings, kind, breaker: Mutex::default(), slots, numbers: Numbers::default() }
+        let times = settings.stages.iter().map(|stage| (*stage, Histogram::new(ANSWER_SECONDS).into())).collect();
+        Self { settings, kind, breaker: Mutex::default(), slots, failed: AtomicU64::new(0), times }
     }
 
     /// Asks, within the bounds of time and number that are set, and remembers how it went.
     pub(super) async fn asked(
         &self,
+        stage: Stage,
         question: impl Future<Output = Result<Answer, Failure>>,
     ) -> Result<Answer, Failure> {
         if !self.breaker().admits(Instant::now()) {
@@ -154,15 +153,15 @@ impl Hook {
         let start = Instant::now();
         let left = longest.saturating_sub(start.duration_since(waits));
         let answer = tokio::time::timeout(left, question).await.unwrap_or(Err(Failure::Timeout));
-        self.numbers.asked.fetch_add(1, Ordering::Relaxed);
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.numbers.micros.fetch_add(micros, Ordering::Relaxed);
+        if let Some(times) = self.times.get(&stage) {
+            times.took(start.elapsed());
+        }
         match &answer {
             Ok(_) => self.breaker().answered(),
             // It is not the hook that has failed.
             Err(Failure::Store(_)) => {}
             Err(error) => {
-                self.numbers.failed.fetch_add(1, Ordering::Relaxed);
+                self.failed.fetch_add(1, Ordering::Relaxed);
                 self.breaker().failed(start, Instant::now());
                 tracing::warn!(hook = self.settings.name, %error, "a hook gives no answer");
             }
@@ -177,9 +176,17 @@ impl Hook {
 
     /// What it has done.
     pub fn counts(&self) -> Counts {
-        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let Numbers { asked, failed, micros } = &self.numbers;
-        Counts { asked: of(asked), failed: of(failed), took: Duration::from_micros(of(micros)) }
+        let failed = self.failed.load(Ordering::Relaxed);
+        self.times.values().fold(Counts { failed, ..Counts::default() }, |counts, times| Counts {
+            asked: counts.asked.saturating_add(times.count()),
+            took: counts.took.saturating_add(times.sum()),
+            ..counts
+        })
+    }
+
+    /// How long questions took at each stage, from when there was a place for them.
+    pub fn times(&self) -> impl Iterator<Item = (Stage, &Arc<Histogram>)> {
+        self.times.iter().map(|(stage, times)| (*stage, times))
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {

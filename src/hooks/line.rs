@@ -397,8 +397,8 @@ impl Place {
     async fn ask(&mut self, stage: Stage, facts: &Facts) -> Result<Answer, Failure> {
         let hook = self.hook.clone();
         match &hook.kind {
-            Kind::Http(http) => hook.asked(http.ask(stage, facts)).await,
-            Kind::Milter(milter) => hook.asked(self.tell(milter, stage, facts)).await,
+            Kind::Http(http) => hook.asked(stage, http.ask(stage, facts)).await,
+            Kind::Milter(milter) => hook.asked(stage, self.tell(milter, stage, facts)).await,
             Kind::Rspamd(_) | Kind::Clamd(_) => Ok(Answer::default()),
         }
     }
@@ -406,9 +406,9 @@ impl Place {
     async fn ask_message(&mut self, stage: Stage, facts: &Facts, content: &Content<'_>) -> Result<Answer, Failure> {
         let hook = self.hook.clone();
         match &hook.kind {
-            Kind::Http(http) => hook.asked(http.ask_message(stage, facts, content)).await,
-            Kind::Rspamd(rspamd) => hook.asked(rspamd.ask(facts, content)).await,
-            Kind::Clamd(clamd) => hook.asked(clamd.ask(content)).await,
+            Kind::Http(http) => hook.asked(stage, http.ask_message(stage, facts, content)).await,
+            Kind::Rspamd(rspamd) => hook.asked(stage, rspamd.ask(facts, content)).await,
+            Kind::Clamd(clamd) => hook.asked(stage, clamd.ask(content)).await,
             Kind::Milter(milter) => {
                 let question = async {
                     let answer = self.tell(milter, Stage::Rcpt, facts).await?;
@@ -420,7 +420,7 @@ impl Place {
                     spoken.recipients = 0;
                     spoken.session.message(facts, content).await
                 };
-                hook.asked(question).await
+                hook.asked(stage, question).await
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use super::Histogram;
 
 /// What is counted: one number for each combination of labels.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub struct Counters<const N: usize> {
 pub struct Timers<const N: usize> {
     head: Head<N>,
     bounds: &'static [f64],
-    values: Mutex<BTreeMap<[String; N], Times>>,
+    values: Mutex<BTreeMap<[String; N], Arc<Histogram>>>,
 }
 
 #[derive(Debug)]
@@ -26,14 +28,6 @@ struct Head<const N: usize> {
     name: &'static str,
     help: &'static str,
     labels: [&'static str; N],
-}
-
-#[derive(Debug)]
-struct Times {
-    /// For each bound, how many were no longer than it and longer than the one before.
-    counts: Vec<u64>,
-    count: u64,
-    sum: f64,
 }
 
 impl<const N: usize> Counters<N> {
@@ -83,31 +77,31 @@ impl<const N: usize> Timers<N> {
 
     /// Something took so long.
     pub fn took(&self, labels: [&str; N], time: Duration) {
-        let seconds = time.as_secs_f64();
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = bounded(&values, labels);
-        let times =
-            values.entry(labels).or_insert_with(|| Times { counts: vec![0; self.bounds.len()], count: 0, sum: 0.0 });
-        let place = self.bounds.partition_point(|bound| *bound < seconds);
-        if let Some(count) = times.counts.get_mut(place) {
-            *count = count.saturating_add(1);
-        }
-        times.count = times.count.saturating_add(1);
-        times.sum += seconds;
+        values.entry(labels).or_insert_with(|| Histogram::new(self.bounds).into()).took(time);
+    }
+
+    /// Shows what was timed elsewhere, in place of one of them.
+    pub fn show(&self, labels: [&str; N], times: Arc<Histogram>) {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = bounded(&values, labels);
+        values.insert(labels, times);
     }
 
     /// Writes them as Prometheus reads them.
     pub fn write(&self, out: &mut String) {
         self.head.write(out, "histogram");
         for (labels, times) in self.values.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let mut below = 0u64;
-            for (bound, count) in self.bounds.iter().zip(&times.counts) {
-                below = below.saturating_add(*count);
-                self.head.line(out, "_bucket", labels, Some(&bound.to_string()), below as f64);
+            let mut count = 0;
+            for (bound, upto) in times.cumulated() {
+                let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+                self.head.line(out, "_bucket", labels, Some(&bound), upto as f64);
+                count = upto;
             }
-            self.head.line(out, "_bucket", labels, Some("+Inf"), times.count as f64);
-            self.head.line(out, "_sum", labels, None, times.sum);
-            self.head.line(out, "_count", labels, None, times.count as f64);
+            self.head.line(out, "_sum", labels, None, times.sum().as_secs_f64());
+            // What the last bucket says, whatever was timed since: the two must agree.
+            self.head.line(out, "_count", labels, None, count as f64);
         }
     }
 }
@@ -187,6 +181,19 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn times_of_elsewhere_are_shown() {
+        let timers = Timers::new("posthouse_t_seconds", "How long.", ["x"], &[0.01]);
+        let times = Arc::new(Histogram::new(&[1.0, 2.0]));
+        timers.show(["a"], times.clone());
+        times.took(Duration::from_secs(2));
+        let buckets = [("1", 0), ("2", 1), ("+Inf", 1)]
+            .map(|(bound, count)| format!("posthouse_t_seconds_bucket{{x=\"a\",le=\"{bound}\"}} {count}\n"));
+        let rest = "posthouse_t_seconds_sum{x=\"a\"} 2\nposthouse_t_seconds_count{x=\"a\"} 1\n";
+        let text = written(|out| timers.write(out));
+        assert!(text.ends_with(&(buckets.concat() + rest)), "{text}");
     }
 
     #[test]

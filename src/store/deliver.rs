@@ -6,21 +6,22 @@
 //! than the first holds one reference on it in turn. So a form goes when nothing
 //! refers to it, and the content when no form is left.
 
+mod draft;
+
 use super::engine::Write;
-use super::fan_out::{self, SliceKey};
 use super::placement::{Keys, Placement};
 use super::posting::{PostedForm, Posting};
 use super::record::Shape;
-use super::rule_set::Counting;
 use super::trace::TracePlace;
 use super::{
-    Content, Error, FollowUp, FollowUpKey, Fulfilment, Held, Message, NewFollowUp, NewHold, NewQueueItem, QueueItem,
-    QueueKind, RuleSet, RuleSetId, StateKey, Store, TraceWrite, follow_up, hold, key, queue, record, state,
+    Content, Error, FollowUp, Fulfilment, Message, NewFollowUp, NewHold, NewQueueItem, RuleSet, StateKey, Store,
+    TraceWrite, key, record,
 };
 use crate::mail::{
     AccountId, BlobId, Flags, GroupId, HoldId, MailboxId, ModSeq, QueueId, ReversePath, Span, Timestamp, Uid,
     UidValidity,
 };
+use draft::Draft;
 
 /// Whose copy an entry is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -395,209 +396,6 @@ impl Store {
     }
 }
 
-/// A commit being drawn up.
-struct Draft {
-    base: BlobId,
-    shapes: Vec<Shape>,
-    now: Timestamp,
-    /// The writes that depend on nothing stored.
-    writes: Vec<Write>,
-    /// For each form, how often they refer to it.
-    uses: Vec<u32>,
-    /// The targets that this commit serves, and how many it leaves to slices.
-    now_to: Vec<Target>,
-    pending: usize,
-    queued: Vec<QueueItem>,
-    held: Vec<HoldId>,
-    charges: Vec<hold::Charge>,
-    rules: Counting,
-    follow_ups: Vec<FollowUp>,
-}
-
-impl Draft {
-    fn new(base: BlobId, shapes: Vec<Shape>, now: Timestamp) -> Self {
-        Self {
-            base,
-            uses: vec![0; shapes.len()],
-            shapes,
-            now,
-            writes: Vec::new(),
-            now_to: Vec::new(),
-            pending: 0,
-            queued: Vec::new(),
-            held: Vec::new(),
-            charges: Vec::new(),
-            rules: Counting::default(),
-            follow_ups: Vec::new(),
-        }
-    }
-
-    fn targets(
-        &mut self,
-        store: &Store,
-        mut targets: Vec<Target>,
-        keys: Keys,
-        (internal_date, reverse_path): (Timestamp, &ReversePath),
-    ) -> Result<(), Error> {
-        let known = targets.iter().all(|target| target.form < self.shapes.len());
-        if self.shapes.is_empty() || self.shapes.len() > MAX_FORMS || targets.len() > MAX_TARGETS || !known {
-            return Err(Error::Limit);
-        }
-        targets.sort_by_key(|target| (target.account, target.mailbox, target.origin));
-        if keys != Keys::None {
-            // A second write under a delivery key is none (policy semantics §19).
-            let mut seen = (None, Vec::new());
-            targets.retain(|target| {
-                if seen.0.replace(target.account) != Some(target.account) {
-                    seen.1.clear();
-                }
-                let is_first = !seen.1.contains(&target.origin);
-                seen.1.push(target.origin);
-                is_first
-            });
-        }
-        let later = targets.split_off(targets.len().min(fan_out::SLICE));
-        self.pending = later.len();
-        for slice in later.chunks(fan_out::SLICE) {
-            let slice = fan_out::slice(slice, &self.shapes, internal_date, reverse_path.clone());
-            for (uses, shape) in self.uses.iter_mut().zip(&self.shapes) {
-                *uses += u32::from(slice.shapes.contains(shape));
-            }
-            let key = key::slice(SliceKey { transaction: self.base, id: store.inner.blob_ids.next(self.now) });
-            self.writes.push(Write { key, value: Some(super::record::encode_slice(&slice)) });
-        }
-        self.now_to = targets;
-        Ok(())
-    }
-
-    fn queue(&mut self, store: &Store, items: Vec<NewQueueItem>) -> Result<(), Error> {
-        if items.len() > MAX_QUEUE_ITEMS {
-            return Err(Error::Limit);
-        }
-        for new in items {
-            let item = QueueItem {
-                id: store.inner.blob_ids.next_queue(self.now),
-                blob: self.refer(new.form)?,
-                transaction: self.base,
-                kind: QueueKind::Remote(new.remote),
-                reverse_path: new.reverse_path,
-                created: self.now,
-                due: self.now,
-                attempts: 0,
-                last: None,
-                held: None,
-                is_announced: false,
-            };
-            self.writes.extend(queue::puts(&item));
-            self.queued.push(item);
-        }
-        Ok(())
-    }
-
-    fn holds(&mut self, store: &Store, holds: Vec<NewHold>, rules: Vec<RuleSet>) -> Result<(), Error> {
-        if holds.len() > MAX_HOLDS || holds.iter().any(|hold| hold.data.len() > hold::MAX_DATA) {
-            return Err(Error::Limit);
-        }
-        let names: Vec<RuleSetId> = rules.iter().map(RuleSet::id).collect();
-        self.rules = Counting {
-            added: rules,
-            holds: u32::try_from(holds.len()).map_err(|_| Error::Limit)?,
-            dropped: Vec::new(),
-        };
-        for new in holds {
-            let size = self.shapes.get(new.form).map_or(0, |shape| shape.size);
-            let held = Held {
-                id: store.inner.blob_ids.next_hold(self.now),
-                organisation: new.organisation,
-                kind: new.kind,
-                blob: self.refer(new.form)?,
-                transaction: self.base,
-                state: super::HoldState::Pending,
-                created: self.now,
-                expires: new.expires,
-                size,
-                data: new.data,
-                rules: names.clone(),
-            };
-            self.held.push(held.id);
-            self.charges.push(hold::Charge { organisation: new.organisation, octets: size, limit: new.limit });
-            self.writes.extend(hold::puts(&held));
-        }
-        Ok(())
-    }
-
-    fn follow_ups(&mut self, store: &Store, new: Vec<NewFollowUp>) -> Result<(), Error> {
-        if new.len() > MAX_FOLLOW_UPS || new.iter().any(|row| row.data.len() > follow_up::MAX_DATA) {
-            return Err(Error::Limit);
-        }
-        for new in new {
-            let hold = match new.hold {
-                Some(place) => Some(*self.held.get(place).ok_or(Error::Limit)?),
-                None => None,
-            };
-            let key = FollowUpKey { transaction: self.base, id: store.inner.blob_ids.next(self.now) };
-            let row = FollowUp { key, blob: self.refer(new.form)?, hold, created: self.now, data: new.data };
-            self.writes.push(follow_up::put(&row));
-            self.follow_ups.push(row);
-        }
-        Ok(())
-    }
-
-    fn extra(&mut self, extra: Vec<(StateKey, Vec<u8>)>) -> Result<(), Error> {
-        for (name, value) in extra {
-            self.writes.push(state::put(&name, value)?);
-        }
-        Ok(())
-    }
-
-    /// Counts one reference to a form.
-    fn refer(&mut self, form: usize) -> Result<BlobId, Error> {
-        let uses = self.uses.get_mut(form).ok_or(Error::Limit)?;
-        *uses = uses.checked_add(1).ok_or(Error::Limit)?;
-        Ok(self.shapes.get(form).ok_or(Error::Limit)?.blob)
-    }
-
-    fn is_referred_to(&self) -> bool {
-        !self.now_to.is_empty() || self.uses.iter().any(|uses| *uses > 0)
-    }
-
-    fn placement(&mut self, internal_date: Timestamp, keys: Keys, when_full: WhenFull) -> Placement {
-        Placement {
-            transaction: self.base,
-            shapes: std::mem::take(&mut self.shapes),
-            targets: std::mem::take(&mut self.now_to),
-            internal_date,
-            keys,
-            when_full,
-        }
-    }
-
-    fn posting(&mut self, store: &Store, placement: Placement, reverse_path: ReversePath) -> Posting {
-        Posting {
-            placement,
-            forms: Vec::new(),
-            uses: std::mem::take(&mut self.uses),
-            charges: std::mem::take(&mut self.charges),
-            dropped: Vec::new(),
-            guard: None,
-            unchanged: Vec::new(),
-            at_least: Vec::new(),
-            finish: None,
-            rules: std::mem::take(&mut self.rules),
-            reverse_path,
-            now: self.now,
-            ids: store.inner.blob_ids.clone(),
-        }
-    }
-}
-
 fn shape(message: &Message) -> Shape {
     Shape { blob: message.blob, size: message.size() }
 }
-
-const MAX_FORMS: usize = 1000;
-/// As many as an expansion may give (policy semantics §23).
-const MAX_TARGETS: usize = 100_000;
-const MAX_QUEUE_ITEMS: usize = 10_000;
-const MAX_HOLDS: usize = 1000;
-const MAX_FOLLOW_UPS: usize = 10_000;

@@ -79,6 +79,60 @@ pub fn kill(pid: u32) {
 }
 
 /// A message that tells its number at both ends and can be checked for holes.
+/// Messages that clients send one after the other.
+pub struct Load {
+    pub from: &'static str,
+    pub to: &'static str,
+    /// The message of this number.
+    pub text: fn(u64) -> String,
+}
+
+/// Clients send under SIGKILL, so often, and the server is started again; gives the numbers of the messages that were
+/// answered 250. `connect` opens a session that may send.
+pub fn killed_under_load(server: &mut Server, kills: u64, connect: fn(&Server) -> Smtp, load: &Load) -> BTreeSet<u64> {
+    let (number, mut answered) = (AtomicU64::new(0), BTreeSet::new());
+    for round in 0..kills {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sessions: Vec<Smtp> = (0..SMTP_CLIENTS).map(|_| connect(server)).collect();
+            let (stop_ref, number_ref) = (&stop, &number);
+            let send = |smtp| scope.spawn(move || load.send(smtp, stop_ref, number_ref));
+            let clients: Vec<_> = sessions.into_iter().map(send).collect();
+            // The point of the kill is the time itself, so a sleep is what is meant here.
+            std::thread::sleep(Duration::from_millis(150 + 40 * round));
+            kill(server.pid());
+            stop.store(true, Ordering::Relaxed);
+            answered.extend(clients.into_iter().flat_map(|client| client.join().expect("a client")));
+        });
+        server.kill();
+        server.run();
+    }
+    assert!(answered.len() as u64 > 2 * kills, "only {} messages: no load", answered.len());
+    answered
+}
+
+impl Load {
+    /// Sends until the server is gone; gives the numbers of the messages that were answered 250.
+    fn send(&self, mut smtp: Smtp, stop: &AtomicBool, number: &AtomicU64) -> Vec<u64> {
+        let mut answered = Vec::new();
+        let commands = format!("MAIL FROM:<{}>\r\nRCPT TO:<{}>\r\nDATA\r\n", self.from, self.to);
+        while !stop.load(Ordering::Relaxed) {
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            let replies = smtp.wire.try_send(commands.as_bytes()).is_ok() && (0..3).all(|_| smtp.try_reply().is_ok());
+            let text = dot_stuffed((self.text)(number).as_bytes());
+            if !replies || smtp.wire.try_send(&text).is_err() {
+                break;
+            }
+            match smtp.try_reply() {
+                Ok(reply) if reply.code == 250 => answered.push(number),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        answered
+    }
+}
+
 fn message(number: u64, random: &mut Prng) -> Vec<u8> {
     // Most are small; some are larger than a chunk of content.
     let lines = if random.below(10) == 0 { 4000 + random.below(5000) } else { random.below(60) };

@@ -154,7 +154,8 @@ impl Inside {
             },
         };
         let live = self.services.clone();
-        let relay = Relay::new(self.services.desk(), courier, settings, move || live.directory.current());
+        let (metrics, directory) = (live.metrics.clone(), move || live.directory.current());
+        let relay = Relay::new(self.services.desk(), courier, settings, metrics, directory);
         self.runtime.spawn(relay.run(std::future::pending()));
     }
 

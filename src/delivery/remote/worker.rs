@@ -31,6 +31,7 @@ use crate::accept::sent;
 use crate::accept::{self, Desk};
 use crate::directory::Directory;
 use crate::mail::Timestamp;
+use crate::metrics::{Attempted, Metrics};
 use crate::store::{Arrival, DestinationDue, DueItems, Error, Lane, QueueItem, Settlement};
 
 /// How the queue is worked off.
@@ -57,6 +58,7 @@ struct Inner {
     courier: Courier,
     settings: Settings,
     directory: Box<dyn Fn() -> Arc<Directory> + Send + Sync>,
+    metrics: Metrics,
     agenda: Mutex<Agenda>,
     claims: Ledger,
     parking: Parking,
@@ -79,6 +81,7 @@ impl Relay {
         desk: Desk,
         courier: Courier,
         settings: Settings,
+        metrics: Metrics,
         directory: impl Fn() -> Arc<Directory> + Send + Sync + 'static,
     ) -> Self {
         let agenda = Mutex::new(Agenda::new(settings.places, &settings.patience));
@@ -87,6 +90,7 @@ impl Relay {
             courier,
             settings,
             directory: Box::new(directory),
+            metrics,
             agenda,
             claims: Ledger::default(),
             parking: Parking::default(),
@@ -315,6 +319,7 @@ impl Inner {
             Err(outcome) => return (vec![outcome; parcel.items.len()], Reach::Reached),
         };
         let (outcomes, is_reached) = self.over_hosts(line, parcel, attempt, claim).await;
+        self.metrics.attempted(attempted(&outcomes), start.elapsed());
         let reach = match is_reached {
             false => Reach::Unreached,
             true if start.elapsed() < timeouts.slow => Reach::Reached,
@@ -499,6 +504,16 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.inner.agenda().end(&mut self.turn);
         self.inner.woken.notify_one();
+    }
+}
+
+/// What an attempt has come to as a whole.
+fn attempted(outcomes: &[Outcome]) -> Attempted {
+    let is_any = |end| outcomes.iter().any(|outcome| outcome.end == end);
+    match (is_any(End::Relayed), is_any(End::Deferred)) {
+        (true, _) => Attempted::Relayed,
+        (false, true) => Attempted::Deferred,
+        (false, false) => Attempted::Failed,
     }
 }
 

@@ -23,6 +23,6 @@ mod visitor;
 pub use actor::Actor;
 pub use ops::Admin;
 pub use permission::{Touches, Whose};
-pub use routes::{Route, router, routes};
-pub use serve::{bind_unix, serve_tcp, serve_unix, socket_path};
+pub use routes::{Route, metrics_router, router, routes};
+pub use serve::{bind_unix, serve_metrics, serve_tcp, serve_unix, socket_path};
 pub use token::Token;

@@ -1,7 +1,8 @@
 //! Serving the API: connections on the Unix socket and on TCP, bounded in number and time.
 //!
 //! The Unix socket takes the user the server runs as, and root, by the kernel's word; TCP takes whoever connects, and
-//! each request then says by its credentials who asks.
+//! each request then says by its credentials who asks. What is counted has a port of its own, if it is configured, on
+//! which nobody is asked.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ use tower::Service;
 
 use self::write_timeout::WriteTimeout;
 use super::visitor::Visitor;
-use super::{Actor, Admin, Token, router};
+use super::{Actor, Admin, Token, metrics_router, router};
 use crate::server::Shutdown;
 
 /// Where the Unix socket of a data directory is.
@@ -86,6 +87,19 @@ pub async fn serve_tcp(listener: TcpListener, token: Token, admin: Arc<Admin>, s
     connections.finish().await;
 }
 
+/// Serves what is counted, and nothing else, on TCP to whoever connects, until the server stops.
+pub async fn serve_metrics(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown) {
+    let router = metrics_router(admin);
+    let mut connections = Connections::new(shutdown, WRITE_TIME);
+    while let Some(accepted) = connections.next(listener.accept()).await {
+        match accepted {
+            Ok((stream, _)) => connections.serve(stream, router.clone(), ()),
+            Err(error) => connections.failed(&error).await,
+        }
+    }
+    connections.finish().await;
+}
+
 /// The connections of one listener.
 struct Connections {
     shutdown: Shutdown,
@@ -132,7 +146,7 @@ impl Connections {
 
     /// Accepting fails for a while when the process is out of descriptors.
     async fn failed(&self, error: &io::Error) {
-        tracing::warn!(%error, "admin connection not accepted");
+        tracing::warn!(%error, "HTTP connection not accepted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 

@@ -1,15 +1,18 @@
 //! A message on its way in, and the decision at its end (RFC 5321 §4.1.1.4, policy semantics §19).
 
+use std::time::Instant;
+
 use super::asking::{self, Asked};
 use super::session::{Session, given};
 use super::state::Transaction;
 use super::trace::{self, Trace, Transport};
 use super::{Role, answer, bounce, question, refusal};
-use crate::accept::{Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
+use crate::accept::{Accepted, Hooked, Incoming, Letter, Origin, Recipient, Refused, Wishes, evidence};
 use crate::directory::Directory;
 use crate::emailauth::DkimInput;
 use crate::hooks::Handling;
-use crate::mail::{ReversePath, Timestamp};
+use crate::mail::srs::Forwarder;
+use crate::mail::{Address, ReversePath, Timestamp};
 use crate::policy::dmarc::{self, Treatment};
 use crate::policy::gateway::{self, Client};
 use crate::policy::lists::Correspondent;
@@ -130,7 +133,14 @@ pub(super) async fn end_of_data(
     // Act.
     let refused = match (refusal::verdict(verdict), receiving.state) {
         (Some(reply), _) => reply,
-        (None, Progress::Storing(incoming)) => return accept(session, transaction, *incoming, receiving.dkim).await,
+        (None, Progress::Storing(incoming)) => {
+            let begun = Instant::now();
+            let reply = accept(session, transaction, *incoming, receiving.dkim).await;
+            if !reply.is_negative() {
+                session.services.metrics.answered(begun.elapsed());
+            }
+            return reply;
+        }
         (None, Progress::Failed(error)) => refusal::store(error),
         // Refused above; were they not, there would still be nothing to deliver.
         (None, Progress::TooBig | Progress::Defective) => refusal::store(store::Error::Unavailable),
@@ -151,20 +161,7 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         return question::answered(session, transaction, answer, incoming).await;
     }
     if let Some(bounce) = &transaction.bounce_for {
-        match asking::message(session, transaction, &incoming, &AuthResults::default(), b"").await {
-            // A report that is worth a look is none that must be had.
-            Asked::Handled(Handling { quarantine: Some(_), .. }) | Asked::Discarded => {
-                return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Rule(None)));
-            }
-            Asked::Handled(_) => {}
-            Asked::Refused(reply) => {
-                session.log_refused_message(&reply, transaction);
-                return reply;
-            }
-        }
-        let path = &transaction.sender.reverse_path;
-        let prefix = trace_of(session, transaction, path, &incoming, (addition, None), services.clock.now());
-        return bounce::take(session, transaction, bounce, incoming, prefix).await;
+        return report(session, transaction, bounce, incoming, addition).await;
     }
     if is_stopped(session, transaction) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SendBlocked));
@@ -184,30 +181,17 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
     if routing::all_refuse(&transaction.directory, claimed, standing.kept.iter().map(|to| &to.addressed)) {
         return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::SenderBlocked));
     }
-    if session.hooks.filters_spam() {
-        let from = Correspondent { sender: &sender, authors: &from.addresses };
-        let addressed: Vec<Addressed> = standing.kept.iter().map(|kept| kept.addressed.clone()).collect();
-        if routing::all_allow(&transaction.directory, from, &addressed) {
-            session.hooks.spare();
-        }
-    }
+    spare_filters(session, &transaction.directory, claimed, &standing.kept);
     let server = results.as_deref().unwrap_or_default().as_bytes();
     let (handling, is_discarded) = match asking::message(session, transaction, &incoming, &auth, server).await {
         Asked::Handled(handling) => (handling, false),
         Asked::Discarded => (Handling::default(), true),
-        Asked::Refused(reply) => {
-            session.log_refused_message(&reply, transaction);
-            return reply;
-        }
+        Asked::Refused(reply) => return refused(session, transaction, reply),
     };
     let is_changed = handling.header.is_some() || handling.body.is_some();
     let incoming = match asking::rewritten(session, incoming, &handling).await {
         Ok(incoming) => incoming,
-        Err(error) => {
-            let reply = refusal::store(error);
-            session.log_refused_message(&reply, transaction);
-            return reply;
-        }
+        Err(error) => return refused(session, transaction, refusal::store(error)),
     };
     let from = if is_changed { header_from(incoming.header()) } else { from };
     match asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope) {
@@ -253,7 +237,6 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         return discard(session, &letter).await;
     }
     let desk = services.desk();
-    let (id, size) = (incoming.id(), incoming.size());
     match crate::accept::accept(&desk, &letter, incoming, &standing.failed, counted).await {
         Ok(accepted) => {
             if let Some(reserved) = reserved {
@@ -263,34 +246,62 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
                 abuse::accepted(&services, login.account.id);
             }
             services.metrics.accepted(transaction.recipients.len());
-            tracing::info!(
-                %id,
-                class = sender.class(),
-                reverse_path = %sender.reverse_path,
-                recipients = transaction.recipients.len(),
-                accounts = accepted.accounts,
-                remote = accepted.remote,
-                held = accepted.held,
-                size,
-                peer = %session.connection.peer(),
-                client = %session.client(),
-                login = origin.login.as_ref().map(tracing::field::display),
-                "message accepted"
-            );
+            log(session, transaction, &letter, &accepted);
             // Whether something is held is not told to strangers (policy semantics §20).
-            answer::accepted(id, accepted.held > 0 && transaction.greeted.login.is_some())
+            answer::accepted(letter.id, accepted.held > 0 && transaction.greeted.login.is_some())
         }
-        Err(Refused::Verdict(verdict)) => {
-            let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
-            session.log_refused_message(&reply, transaction);
-            reply
+        Err(Refused::Verdict(verdict)) => refused(session, transaction, reply_to(verdict)),
+        Err(Refused::Store(error)) => refused(session, transaction, refusal::store(error)),
+    }
+}
+
+/// A bounce for an address that this server has made: hooks are asked about it, and nothing else decides.
+async fn report(
+    session: &mut Session,
+    transaction: &Transaction,
+    bounce: &(Forwarder, Address),
+    incoming: Incoming,
+    addition: Addition,
+) -> Reply {
+    match asking::message(session, transaction, &incoming, &AuthResults::default(), b"").await {
+        // A report that is worth a look is none that must be had.
+        Asked::Handled(Handling { quarantine: Some(_), .. }) | Asked::Discarded => {
+            return refuse(session, transaction, &incoming, policy::Verdict::Refuse(policy::Reason::Rule(None)));
         }
-        Err(Refused::Store(error)) => {
-            let reply = refusal::store(error);
-            session.log_refused_message(&reply, transaction);
-            reply
+        Asked::Handled(_) => {}
+        Asked::Refused(reply) => return refused(session, transaction, reply),
+    }
+    let (path, now) = (&transaction.sender.reverse_path, session.services.clock.now());
+    let prefix = trace_of(session, transaction, path, &incoming, (addition, None), now);
+    bounce::take(session, transaction, bounce, incoming, prefix).await
+}
+
+/// Spam filters are not asked about a message that all its recipients want.
+fn spare_filters(session: &mut Session, directory: &Directory, from: Correspondent<'_>, recipients: &[Recipient]) {
+    if session.hooks.filters_spam() {
+        let addressed: Vec<Addressed> = recipients.iter().map(|to| to.addressed.clone()).collect();
+        if routing::all_allow(directory, from, &addressed) {
+            session.hooks.spare();
         }
     }
+}
+
+/// One line for each message.
+fn log(session: &Session, transaction: &Transaction, letter: &Letter<'_>, accepted: &Accepted) {
+    tracing::info!(
+        id = %letter.id,
+        class = letter.sender.class(),
+        reverse_path = %letter.sender.reverse_path,
+        recipients = transaction.recipients.len(),
+        accounts = accepted.accounts,
+        remote = accepted.remote,
+        held = accepted.held,
+        size = letter.size,
+        peer = %session.connection.peer(),
+        client = %session.client(),
+        login = letter.origin.login.as_ref().map(tracing::field::display),
+        "message accepted"
+    );
 }
 
 /// Says yes and keeps nothing but the trace, because a hook wants that.
@@ -335,10 +346,19 @@ fn disowned(directory: &Directory, recipients: &[Recipient], auth: &AuthResults)
 }
 
 fn refuse(session: &Session, transaction: &Transaction, incoming: &Incoming, verdict: policy::Verdict) -> Reply {
-    let reply = refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable));
-    session.log_refused_message(&reply, transaction);
+    let reply = refused(session, transaction, reply_to(verdict));
     tracing::debug!(id = %incoming.id(), "content is dropped");
     reply
+}
+
+/// The reply, once it is written down.
+fn refused(session: &Session, transaction: &Transaction, reply: Reply) -> Reply {
+    session.log_refused_message(&reply, transaction);
+    reply
+}
+
+fn reply_to(verdict: policy::Verdict) -> Reply {
+    refusal::verdict(verdict).unwrap_or_else(|| refusal::store(store::Error::Unavailable))
 }
 
 /// What email authentication finds, and the sender it makes of the claim (policy semantics §3.3).

@@ -6,7 +6,7 @@ mod engines;
 mod filter;
 mod http;
 mod milters;
-mod program;
+pub mod program;
 
 use std::time::Duration;
 

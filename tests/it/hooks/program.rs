@@ -101,8 +101,13 @@ impl Program {
 
     /// What it says at one stage alone.
     pub fn says_at(&self, stage: &str, answer: Value) {
+        self.does_at(stage, Does::Says(answer));
+    }
+
+    /// What it does at one stage alone.
+    pub fn does_at(&self, stage: &str, does: Does) {
         self.says(json!({ "verdict": "accept" }));
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).at.push((stage.to_owned(), Does::Says(answer)));
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).at.push((stage.to_owned(), does));
     }
 
     /// What it was asked since the last call.

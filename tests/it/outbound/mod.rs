@@ -1,7 +1,7 @@
 //! Mail to other hosts: the queue, sessions with remote hosts of a test's own, reports.
 
 mod killed;
-mod network;
+pub mod network;
 mod postfix;
 mod queue;
 pub mod remote;

@@ -9,7 +9,7 @@ use super::super::error::OpError;
 use super::{Admin, unhurried};
 use crate::hooks::Hook;
 use crate::mail::Timestamp;
-use crate::metrics::Counters;
+use crate::metrics::{ANSWER_SECONDS, Counters, Timers};
 use crate::store::OutboxCount;
 
 /// What waits, as it was when somebody looked.
@@ -109,21 +109,21 @@ impl Admin {
 
 fn write_hooks(hooks: &[Arc<Hook>], out: &mut String) {
     let labels = ["hook", "kind"];
-    let questions = Counters::new("posthouse_hook_questions_total", "Questions to a hook.", labels);
+    let help = "Time that a hook took for its answer, or until it was given up.";
+    let seconds = Timers::new("posthouse_hook_seconds", help, ["hook", "kind", "stage"], ANSWER_SECONDS);
     let failures = Counters::new("posthouse_hook_failures_total", "Questions that a hook did not answer.", labels);
-    let seconds = Counters::new("posthouse_hook_seconds_total", "Time that all questions have taken.", labels);
     let help = "1 while a hook is not asked, because it has failed repeatedly.";
     let suspended = Counters::gauge("posthouse_hook_suspended", help, labels);
     for hook in hooks {
-        let (labels, counts) = ([hook.settings.name.as_str(), hook.kind.name()], hook.counts());
-        questions.set(labels, number(counts.asked));
-        failures.set(labels, number(counts.failed));
-        seconds.set(labels, counts.took.as_secs_f64());
+        let labels @ [name, kind] = [hook.settings.name.as_str(), hook.kind.name()];
+        for (stage, times) in hook.times() {
+            seconds.show([name, kind, stage.name()], times.clone());
+        }
+        failures.set(labels, number(hook.counts().failed));
         suspended.set(labels, f64::from(u8::from(hook.is_suspended())));
     }
-    questions.write(out);
-    failures.write(out);
     seconds.write(out);
+    failures.write(out);
     suspended.write(out);
 }
 

@@ -18,6 +18,7 @@ mod status;
 mod webhook;
 
 pub use route::Route;
+pub use status::metrics_router;
 
 use std::sync::Arc;
 

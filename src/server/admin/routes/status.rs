@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -34,6 +34,11 @@ pub(super) fn routes() -> Vec<Route> {
             .lists::<BlocklistView>(),
         Route::new("GET", "/metrics", "What is counted, for Prometheus", Touches::Server, get(metrics)).answers_text(),
     ]
+}
+
+/// What is counted, and nothing else of the API, for whoever asks.
+pub fn metrics_router(admin: Arc<Admin>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(admin)
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {

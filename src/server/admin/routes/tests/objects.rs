@@ -1,0 +1,297 @@
+//! Every kind of object comes, changes and goes, and is answered as it can be sent.
+
+use super::*;
+
+#[tokio::test]
+async fn every_object_can_be_set() {
+    let api = acme().await;
+    for (step, method, path, body, status, want) in [
+        ("organisation", "GET", "/organisations/acme", json!(null), 200, json!({ "id": 1, "name": "acme" })),
+        (
+            "policy",
+            "PUT",
+            "/organisations/acme",
+            json!({ "name": "acme", "external_forward": "allow" }),
+            200,
+            json!({ "external_forward": "allow" }),
+        ),
+        ("second", "POST", "/organisations", json!({ "name": "two" }), 201, json!({ "name": "two" })),
+        ("second goes", "DELETE", "/organisations/two", json!(null), 204, json!({})),
+        (
+            "department",
+            "POST",
+            "/departments",
+            json!({ "path": "/Eng/Web", "manager": "bob@corp.test" }),
+            201,
+            json!({ "path": "/Eng/Web" }),
+        ),
+        ("moved", "PUT", "/departments/%2FEng%2FWeb", json!({ "path": "/HR/Web" }), 200, json!({ "path": "/HR/Web" })),
+        ("into itself", "PUT", "/departments/Sales", json!({ "path": "/Sales/East/Sales" }), 409, json!({})),
+        ("not empty", "DELETE", "/departments/Eng", json!(null), 409, json!({})),
+        ("emptied", "DELETE", "/departments/Eng?target=%2FHR", json!(null), 204, json!({})),
+        ("who was in it", "GET", "/accounts/bob@corp.test", json!(null), 200, json!({ "departments": ["/HR"] })),
+        (
+            "second name",
+            "POST",
+            "/domains",
+            json!({ "name": "corp2.test", "alias_of": "corp.test" }),
+            201,
+            json!({ "alias_of": "corp.test", "organisation": "acme" }),
+        ),
+        (
+            "catch-all",
+            "PUT",
+            "/domains/corp.test/catch-all",
+            json!({ "account": "dave@corp.test" }),
+            200,
+            json!({ "catch_all": "dave@corp.test" }),
+        ),
+        ("no catch-all", "DELETE", "/domains/corp.test/catch-all", json!(null), 204, json!({})),
+        (
+            "alias off",
+            "PUT",
+            "/aliases/a.liu@corp.test/enabled",
+            json!({ "enabled": false }),
+            200,
+            json!({ "enabled": false }),
+        ),
+        (
+            "alias moved",
+            "PUT",
+            "/aliases/a.liu@corp.test",
+            json!({ "address": "a.liu@corp.test", "account": "bob@corp.test" }),
+            200,
+            json!({ "account": "bob@corp.test", "enabled": true }),
+        ),
+        (
+            "frozen",
+            "PUT",
+            "/accounts/carol@corp.test/state",
+            json!({ "state": "frozen", "incoming": "store" }),
+            200,
+            json!({ "state": "frozen", "incoming": "store" }),
+        ),
+        (
+            "scopes",
+            "PUT",
+            "/accounts/carol@corp.test/scopes",
+            json!({ "send_scope": ["*@partner.test"] }),
+            200,
+            json!({ "send_scope": ["*@partner.test"], "state": "frozen" }),
+        ),
+        (
+            "quota",
+            "PUT",
+            "/accounts/carol@corp.test/quota",
+            json!({ "quota": "1 MiB" }),
+            200,
+            json!({ "quota": 1_048_576 }),
+        ),
+        (
+            "forward",
+            "PUT",
+            "/accounts/carol@corp.test/forward",
+            json!({ "targets": ["dave@corp.test", { "to": "pam@partner.test", "confirmed": true }] }),
+            200,
+            json!({ "forward": { "targets": ["dave@corp.test", "pam@partner.test"] } }),
+        ),
+        ("no forward", "DELETE", "/accounts/carol@corp.test/forward", json!(null), 204, json!({})),
+        (
+            "admin forward",
+            "PUT",
+            "/accounts/carol@corp.test/admin-forward",
+            json!({ "targets": ["erin@corp.test"], "keep": false, "concealed": true }),
+            200,
+            json!({ "admin_forward": { "targets": ["erin@corp.test"], "keep": false, "concealed": true } }),
+        ),
+        (
+            "vacation",
+            "PUT",
+            "/accounts/carol@corp.test/vacation",
+            json!({ "text": "away", "until": "2030-01-01" }),
+            200,
+            json!({ "vacation": { "text": "away", "subject_prefix": "Auto: ", "interval_hours": 24, "until": "2030-01-01T00:00:00Z" } }),
+        ),
+        ("admin reply", "PUT", "/accounts/carol@corp.test/admin-reply", json!({ "text": "gone" }), 200, json!({})),
+        ("no admin reply", "DELETE", "/accounts/carol@corp.test/admin-reply", json!(null), 204, json!({})),
+        (
+            "blocked",
+            "PUT",
+            "/accounts/carol@corp.test/blocked",
+            json!({ "blocked": [{ "sender": "*@*.top" }] }),
+            200,
+            json!({ "blocked": [{ "sender": "*@*.top", "action": "junk" }] }),
+        ),
+        (
+            "grants",
+            "PUT",
+            "/accounts/support@corp.test/grants",
+            json!({ "grants": [{ "to": "carol@corp.test", "right": "read" }] }),
+            200,
+            json!({ "grants": [{ "to": "carol@corp.test", "right": "read" }] }),
+        ),
+        ("admin", "PUT", "/accounts/dave@corp.test/admin", json!({ "admin": true }), 200, json!({ "admin": true })),
+        (
+            "renamed",
+            "PUT",
+            "/accounts/carol@corp.test/address",
+            json!({ "address": "caro@corp.test" }),
+            200,
+            json!({ "address": "caro@corp.test" }),
+        ),
+        (
+            "still a member",
+            "GET",
+            "/groups/g-mem@corp.test",
+            json!(null),
+            200,
+            json!({ "members": ["alice@corp.test", "caro@corp.test"] }),
+        ),
+        (
+            "shared",
+            "POST",
+            "/accounts",
+            json!({ "address": "box@corp.test", "kind": "shared" }),
+            201,
+            json!({ "state": "active" }),
+        ),
+        (
+            "binned",
+            "PUT",
+            "/accounts/box@corp.test/state",
+            json!({ "state": "binned" }),
+            200,
+            json!({ "state": "binned" }),
+        ),
+        (
+            "group",
+            "POST",
+            "/groups",
+            json!({ "address": "g@corp.test", "members": ["alice@corp.test"] }),
+            201,
+            json!({ "permission": "same-domain" }),
+        ),
+        (
+            "permission",
+            "PUT",
+            "/groups/g@corp.test/permission",
+            json!({ "permission": "whitelist", "whitelist": ["*@partner.test"] }),
+            200,
+            json!({ "permission": "whitelist", "whitelist": ["*@partner.test"] }),
+        ),
+        (
+            "listed",
+            "POST",
+            "/groups/g@corp.test/whitelist",
+            json!({ "whitelist": ["department:/Sales"] }),
+            200,
+            json!({ "whitelist": ["*@partner.test", "department:/Sales"] }),
+        ),
+        ("off the list", "DELETE", "/groups/g@corp.test/whitelist/department:%2FSales", json!(null), 204, json!({})),
+        (
+            "N22",
+            "POST",
+            "/groups/g@corp.test/members",
+            json!({ "members": ["group:g-mem@corp.test"] }),
+            200,
+            json!({ "members": ["alice@corp.test", { "group": "g-mem@corp.test", "edge": "inherit" }] }),
+        ),
+        (
+            "edge",
+            "POST",
+            "/groups/g@corp.test/members",
+            json!({ "members": [{ "group": "g-mem@corp.test", "edge": "check" }] }),
+            200,
+            json!({ "members": ["alice@corp.test", { "group": "g-mem@corp.test", "edge": "check" }] }),
+        ),
+        ("member goes", "DELETE", "/groups/g@corp.test/members/alice@corp.test", json!(null), 204, json!({})),
+        ("member is gone", "DELETE", "/groups/g@corp.test/members/alice@corp.test", json!(null), 404, json!({})),
+        (
+            "members",
+            "PUT",
+            "/groups/g@corp.test/members",
+            json!({ "members": ["bob@corp.test"] }),
+            200,
+            json!({ "members": ["bob@corp.test"] }),
+        ),
+        (
+            "moderation",
+            "PUT",
+            "/groups/g@corp.test/moderation",
+            json!({ "when": "external", "moderators": ["dave@corp.test"] }),
+            200,
+            json!({ "moderation": { "when": "external", "moderators": ["dave@corp.test"] } }),
+        ),
+        (
+            "settings",
+            "PUT",
+            "/groups/g@corp.test/settings",
+            json!({ "hidden": true, "managers": ["bob@corp.test"] }),
+            200,
+            json!({ "hidden": true, "managers": ["bob@corp.test"], "members": ["bob@corp.test"] }),
+        ),
+        ("inner group goes", "DELETE", "/groups/g-mem@corp.test", json!(null), 204, json!({})),
+        ("outer stays", "GET", "/groups/g-inh@corp.test", json!(null), 200, json!({ "members": ["bob@corp.test"] })),
+        (
+            "rule",
+            "POST",
+            "/rules",
+            json!({ "name": "w 1", "scope": ["alice@corp.test"], "actions": [{ "copy": { "monitor": "erin@corp.test", "folder": "m" } }] }),
+            201,
+            json!({ "scope": ["alice@corp.test"], "priority": 0 }),
+        ),
+        ("rule off", "PUT", "/rules/w%201/enabled", json!({ "enabled": false }), 200, json!({ "enabled": false })),
+        (
+            "rule put",
+            "PUT",
+            "/rules/w%201",
+            json!({ "name": "w", "actions": ["discard"], "id": 7 }),
+            200,
+            json!({ "name": "w", "id": 1, "scope": "everyone" }),
+        ),
+        ("rule goes", "DELETE", "/rules/w", json!(null), 204, json!({})),
+        (
+            "relay",
+            "POST",
+            "/relays",
+            json!({ "network": "192.0.2.0/24", "kind": "gateway" }),
+            201,
+            json!({ "kind": "gateway" }),
+        ),
+        (
+            "relay put",
+            "PUT",
+            // Whether it is an MX is asked of a DNS that is not there.
+            "/relays/192.0.2.0%2F24?force=true",
+            json!({ "network": "192.0.2.0/24", "kind": "trusted-relay" }),
+            200,
+            json!({ "kind": "trusted-relay" }),
+        ),
+        ("relay goes", "DELETE", "/relays/192.0.2.0%2F24", json!(null), 204, json!({})),
+    ] {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (got, value) = ask(&api, method, &format!("/api/v1{path}"), &body).await;
+        assert_eq!(got, status, "{step}: {value}");
+        has(&value, &want, step);
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_can_be_sent_back() {
+    let api = acme().await;
+    for path in [
+        "/organisations/acme",
+        "/departments/Sales",
+        "/accounts/alice@corp.test",
+        "/accounts/hank@corp.test",
+        "/aliases/old@corp.test",
+        "/groups/g-mod@corp.test",
+        "/groups/g-out@corp.test",
+        "/domains/corp-alias.test",
+    ] {
+        let path = format!("/api/v1{path}");
+        let (_, shown) = ask(&api, "GET", &path, "").await;
+        let (status, value) = ask(&api, "PUT", &path, &shown.to_string()).await;
+        assert_eq!((status, &value), (200, &shown), "{path}");
+    }
+}
