@@ -127,11 +127,6 @@ impl Place<'_> {
             let allowed = "connect, ehlo, mail, rcpt, data; http also auth and header";
             return Err(self.wrong("stages", stage.name(), allowed));
         }
-        // Recipients that a milter hears of only with the message could not be refused one by one any more.
-        let is_late = stages.contains(&Stage::Data) && !stages.contains(&Stage::Rcpt);
-        if table.kind == KindWord::Milter && is_late {
-            return Err(self.wrong("stages", "data", "data only with rcpt, for a milter"));
-        }
         if stages.is_empty() || table.listeners.is_empty() {
             return Err(self.wrong("stages, listeners", "[]", "one at least"));
         }
