@@ -20,7 +20,7 @@ fn milter(name: &str, filter: &Filter, more: &str) -> String {
 }
 
 /// At the end of the message: these modifications, then it goes on.
-fn modifies(packets: &[(u8, &[u8])]) -> Script {
+pub(super) fn modifies(packets: &[(u8, &[u8])]) -> Script {
     let mut octets: Vec<u8> = packets.iter().flat_map(|(code, payload)| packet(*code, payload)).collect();
     octets.extend(packet(b'c', b""));
     Script::new().on(b'E', &[Act::Say(octets)])
