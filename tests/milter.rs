@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use posthouse::hooks::milter::{Address, Milter, MilterSession, Settings};
+use posthouse::hooks::milter::{Address, Macros, Milter, MilterSession, Settings};
 use posthouse::hooks::{Answer, Content, Envelope, Facts, Failure, Peer, RecipientFacts, Secured, Verdict};
 use posthouse::mail::{Clock, Timestamp};
 use posthouse::store::engine::memory::Memory;
@@ -51,7 +51,14 @@ impl Clock for Fixed {
 }
 
 fn settings(address: Address) -> Settings {
-    Settings { name: "test".to_owned(), address, connect_timeout: LONG, timeout: LONG, macros: None, max_body: 1 << 20 }
+    Settings {
+        name: "test".to_owned(),
+        address,
+        connect_timeout: LONG,
+        timeout: LONG,
+        macros: Macros::default(),
+        max_body: 1 << 20,
+    }
 }
 
 /// A session with the filter at that address.

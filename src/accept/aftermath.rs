@@ -46,12 +46,15 @@ pub fn new(errand: Errand) -> NewFollowUp {
 }
 
 /// Who is told of a message that found no room for as long as it was tried: the managers of the group, or else the
-/// sender, whose reverse-path is null if it must not be answered (policy semantics §6.5).
-pub fn of_undelivered(directory: &Directory, item: &QueueItem, target: &Target) -> Vec<Dsn> {
+/// sender, whose reverse-path is null if it must not be answered (policy semantics §6.5). Of an account that is a
+/// recipient `by_hook` the sender knows nothing: an administrator is told.
+pub fn of_undelivered(directory: &Directory, item: &QueueItem, target: &Target, by_hook: bool) -> Vec<Dsn> {
     let Some(account) = directory.account(target.account) else { return Vec::new() };
     let failed = Failed { recipient: account.address.clone(), why: Why::Full };
     let dsn = |to| Dsn::new(to, vec![failed.clone()], item.created);
+    let admin = || directory.active_admin(directory.account_organisation(target.account)?);
     match (target.via.and_then(|id| directory.group(id)), &item.reverse_path) {
+        (None, _) if by_hook => admin().into_iter().map(|admin| dsn(admin.address.clone())).collect(),
         (Some(group), _) => managers(directory, group.id)
             .into_iter()
             .map(|manager| Dsn { once_a_message: Some(manager.id), ..dsn(manager.address.clone()) })

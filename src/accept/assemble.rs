@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::desk::Desk;
 use super::errand::Monitored;
 use super::held::{HeldPart, Reason, StoredDelivery};
-use super::judge::{Judgement, Source, Step, judge};
+use super::judge::{Judgement, Source, Step, domain_of, judge};
 use super::letter::{Letter, Recipient, may_know};
 use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
@@ -102,7 +102,7 @@ pub async fn assemble_expansion(
 pub(super) fn concerned(letter: &Letter<'_>) -> Option<OrganisationId> {
     let directory = letter.directory;
     let senders = || directory.account_organisation(letter.sender.account()?);
-    senders().or_else(|| directory.organisation_of(&super::judge::domain_of(letter)?))
+    senders().or_else(|| directory.organisation_of(&domain_of(letter)?))
 }
 
 type Deliveries = Vec<StoredDelivery>;
@@ -237,6 +237,11 @@ impl Assembler<'_> {
             Return::Sender => self.letter.sender.reverse_path.clone(),
             Return::Rewritten(domain) => self.rewritten(domain, &queued.returns).await?,
             Return::Managers(group) => self.managers(*group),
+            Return::Administrators => match (domain_of(self.letter), &queued.returns) {
+                (Some(domain), Returns::Forwarder { .. }) => self.rewritten(&domain, &queued.returns).await?,
+                // Bounces of the next host would come to the sender.
+                _ => ReversePath::Null,
+            },
         };
         self.parts.queue.push(NewQueueItem { form, reverse_path, remote: queued });
         Ok(())
@@ -262,7 +267,8 @@ impl Assembler<'_> {
                 _ => Returns::Forwarder { account, keeps: keeps(account) },
             },
             (Return::Rewritten(domain), None) => self.returns_of_rule(domain, remote, plan),
-            (_, None) => Returns::Sender,
+            (Return::Administrators, None) => self.returns_of_hook(),
+            (Return::Sender, None) => Returns::Sender,
         };
         // Bounces of the next host would come to the sender too.
         let is_rewritten = matches!(remote.reverse_path, Return::Rewritten(_));
@@ -312,6 +318,15 @@ impl Assembler<'_> {
             (_, Some(admin)) => Returns::Forwarder { account: admin.id, keeps },
             (_, None) => Returns::Sender,
         }
+    }
+
+    /// Who hears of a copy for a recipient whom a hook has named: an administrator of an organisation that the message has
+    /// to do with. If there is none, nobody: what fails for a reverse-path that is null is told to nobody.
+    fn returns_of_hook(&self) -> Returns {
+        let letter = self.letter;
+        let admin = concerned(letter).and_then(|organisation| letter.directory.active_admin(organisation));
+        let keeps = letter.recipients.iter().any(|recipient| !recipient.by_hook);
+        admin.map_or(Returns::Sender, |admin| Returns::Forwarder { account: admin.id, keeps })
     }
 
     /// The form with the fields that forwards and rules put in front.

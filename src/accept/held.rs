@@ -29,8 +29,11 @@ pub struct HeldPart {
     pub from: Vec<Address>,
     /// For people.
     pub subject: String,
-    /// The recipients as given.
+    /// The recipients as given, by the sender or by a hook.
     pub recipients: Vec<String>,
+    /// Those that the sender had given and that hooks have taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
     /// Whom a refusal names to the sender: those whose mail waits here, as the sender knows them. `None` in a record from
     /// before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +45,7 @@ pub struct HeldPart {
     /// What the sender asked for of the message as a whole; nothing in a record from before this was kept.
     #[serde(default, skip_serializing_if = "StoredWishes::is_nothing")]
     pub wishes: StoredWishes,
-    /// What it asked for of each recipient of whom it said something.
+    /// What it asked for of each recipient of whom it said something; nothing, of each that a hook has named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<Asked>,
     /// The sender has to be told of a refusal.
@@ -80,6 +83,9 @@ pub struct Asked {
     /// ORCPT (RFC 3461 §4.2), decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
+    /// A hook has named it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hook: bool,
 }
 
 impl StoredWishes {
@@ -229,6 +235,7 @@ impl HeldPart {
             from: letter.from.addresses.clone(),
             subject: subject(letter.header),
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
+            removed: letter.hooked.removed.iter().map(|r| r.address.clone()).collect(),
             named: Some(named),
             silent: Vec::new(),
             wishes: StoredWishes::of(&letter.wishes),
@@ -259,9 +266,9 @@ impl HeldPart {
 }
 
 fn asked(recipient: &Recipient) -> Option<Asked> {
-    let Recipient { address, notify, original, .. } = recipient;
-    let asked = || Asked { recipient: address.clone(), notify: *notify, original: original.clone() };
-    (notify.is_some() || original.is_some()).then(asked)
+    let Recipient { address, notify, original, by_hook, .. } = recipient;
+    let asked = || Asked { recipient: address.clone(), notify: *notify, original: original.clone(), by_hook: *by_hook };
+    (notify.is_some() || original.is_some() || *by_hook).then(asked)
 }
 
 /// The subject for people: decoded, at most 200 characters.

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::letter::Letter;
+use super::letter::{Letter, Recipient};
 use super::{Incoming, assemble};
 use crate::directory::{Organisation, Target};
-use crate::mail::{AccountId, Address, BlobId, Domain};
+use crate::mail::{AccountId, Address, AddressKey, BlobId, Domain};
 use crate::policy::blocklist;
 use crate::policy::dmarc::{self, Treatment};
 use crate::proto::message::inspect::{self, Excerpt, Inspection};
@@ -185,6 +185,7 @@ pub async fn judge(
         junk_by_rule: outcome.junk.clone(),
         ended: outcome.ended(),
         by_rules: None,
+        by_hooks: letter.recipients.iter().filter_map(elsewhere_by_hook).collect(),
     };
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
@@ -207,6 +208,13 @@ async fn add(excerpt: &mut Excerpt<'_>, from: &Incoming, wanted: Vec<Range<u64>>
     let pieces = from.read_ranges(wanted).await?;
     places.into_iter().zip(pieces).for_each(|(at, piece)| excerpt.add(at, piece));
     Ok(())
+}
+
+fn elsewhere_by_hook(recipient: &Recipient) -> Option<AddressKey> {
+    match &recipient.addressed {
+        Addressed::External(address) if recipient.by_hook => Some(address.key()),
+        Addressed::External(_) | Addressed::Account { .. } | Addressed::Group(_) => None,
+    }
 }
 
 /// Whether a hook takes a letter for junk, or a block list all that its client sends.
@@ -278,10 +286,12 @@ fn name(to: &Receiver) -> String {
     }
 }
 
-/// A domain of ours that has to do with the letter: of a recipient, or of the sender.
+/// A domain of ours that has to do with the letter: of a recipient, also of one that a hook has taken away, or of the
+/// sender.
 pub(super) fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
     let directory = letter.directory;
-    let addresses = letter.recipients.iter().filter_map(|r| match &r.addressed {
+    let recipients = letter.recipients.iter().chain(letter.hooked.removed);
+    let addresses = recipients.filter_map(|r| match &r.addressed {
         Addressed::Account { account, .. } => Some(directory.account(*account)?.address.clone()),
         Addressed::Group(id) => Some(directory.group(*id)?.address.clone()),
         Addressed::External(_) => None,

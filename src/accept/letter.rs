@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::Directory;
 use crate::hooks::Note;
-use crate::mail::{Address, BlobId, Notify, OrganisationId, Ret, ReversePath, Timestamp};
+use crate::mail::{AccountId, Address, BlobId, Notify, OrganisationId, Ret, ReversePath, Timestamp};
 use crate::policy::blocklist::Listing;
 use crate::policy::sender::{Evidence, Sender};
 use crate::proto::authres::{AuthResults, SpfResult};
@@ -22,6 +22,8 @@ pub struct Recipient {
     pub notify: Option<Notify>,
     /// ORCPT (RFC 3461 §4.2), decoded: `addr-type;address`.
     pub original: Option<String>,
+    /// A hook has named it: the sender knows nothing of it, and hears nothing of it.
+    pub by_hook: bool,
 }
 
 /// A message, who sends it and to whom; its content is staged or stored.
@@ -64,6 +66,8 @@ pub struct Hooked<'a> {
     pub is_junk: bool,
     /// It waits for an administrator: because of which hook, and why.
     pub quarantine: Option<(&'a str, &'a str)>,
+    /// Recipients that the sender has named and that they have taken away.
+    pub removed: &'a [Recipient],
     /// What they have said.
     pub notes: &'a [Note],
 }
@@ -87,6 +91,14 @@ impl Recipient {
 }
 
 impl Letter<'_> {
+    /// True if the account gets the message because a hook has named it, and not because the sender has.
+    pub fn is_named_by_hook(&self, account: AccountId) -> bool {
+        let leads_there =
+            |r: &&Recipient| matches!(&r.addressed, Addressed::Account { account: id, .. } if *id == account);
+        let mut named = self.recipients.iter().filter(leads_there).peekable();
+        named.peek().is_some() && named.all(|recipient| recipient.by_hook)
+    }
+
     /// The same for the recipient that was given as this address; for what nobody gave, yes.
     pub fn wants_failure_of(&self, address: &Address) -> bool {
         let is_it = |r: &&Recipient| match &r.addressed {

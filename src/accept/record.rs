@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::assemble::Parts;
 use super::held::{HeldPart, Reason, subject};
-use super::letter::{Letter, Origin};
+use super::letter::{Letter, Origin, Recipient};
 use crate::directory::Directory;
 use crate::hooks::Note;
 use crate::mail::{AccountId, Address, EventKind, EventKinds, GroupId, ReversePath, RuleId, Timestamp};
@@ -23,10 +23,10 @@ use crate::store::TraceWrite;
 /// The trace of an accepted message.
 pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
     let (directory, expansion, plan) = (letter.directory, &parts.expansion, &parts.plan);
-    let recipients: Vec<Value> = letter
-        .recipients
-        .iter()
+    let gone = |r: &Recipient| json!({ "address": r.address, "to": addressed(directory, &r.addressed), GONE: true });
+    let recipients: Vec<Value> = named(letter)
         .map(|r| json!({ "address": r.address, "to": addressed(directory, &r.addressed) }))
+        .chain(letter.hooked.removed.iter().map(gone))
         .take(MAX_LISTED)
         .collect();
     let groups: Vec<Value> = expansion
@@ -64,6 +64,7 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
                 Return::Sender => "relayed",
                 Return::Rewritten(_) => "forwarded",
                 Return::Managers(_) => "external member",
+                Return::Administrators => "named by a hook",
             };
             json!({ "to": remote.to, "as": how, "by": accounts(directory, &remote.forwarded_by) })
         })
@@ -118,6 +119,7 @@ pub fn accepted(letter: &Letter<'_>, parts: &Parts) -> TraceWrite {
         recipients: letter
             .recipients
             .iter()
+            .chain(letter.hooked.removed)
             .map(|r| r.address.clone())
             .chain(plan.remote.iter().map(|r| r.to.to_string()))
             .take(MAX_INDEXED)
@@ -151,13 +153,14 @@ pub fn refused(
 /// The trace of a message that was accepted and thrown away, because a hook wanted that.
 pub fn discarded(letter: &Letter<'_>) -> TraceWrite {
     let mut record = facts(letter);
-    let recipients: Vec<&String> = letter.recipients.iter().map(|r| &r.address).take(MAX_LISTED).collect();
+    let given = || named(letter).chain(letter.hooked.removed).map(|r| &r.address);
+    let recipients: Vec<&String> = given().take(MAX_LISTED).collect();
     merge(&mut record, json!({ "result": "discarded", "recipients": recipients }));
     TraceWrite {
         record: encode(&record),
         sender: sender(&letter.sender.reverse_path),
         message_id: message_id(letter.header),
-        recipients: letter.recipients.iter().map(|r| r.address.clone()).take(MAX_INDEXED).collect(),
+        recipients: given().take(MAX_INDEXED).cloned().collect(),
         events: EventKind::Accepted.into(),
     }
 }
@@ -261,7 +264,19 @@ fn facts(letter: &Letter<'_>) -> Value {
     }
     merge(&mut record, serde_json::to_value(letter.origin).unwrap_or_default());
     merge(&mut record, hooked(letter.hooked.notes));
+    let by_hooks = letter.recipients.iter().filter(|r| r.by_hook).take(MAX_LISTED);
+    let by_hooks: Vec<Value> =
+        by_hooks.map(|r| json!({ "address": r.address, "to": addressed(letter.directory, &r.addressed) })).collect();
+    if !by_hooks.is_empty() {
+        merge(&mut record, json!({ BY_HOOKS: by_hooks }));
+    }
     record
+}
+
+/// The recipients that the sender has named and that stand. Whom a hook has named is apart from them, so that nobody
+/// who may know of the former alone is told of the latter.
+fn named<'a>(letter: &Letter<'a>) -> impl Iterator<Item = &'a Recipient> {
+    letter.recipients.iter().filter(|recipient| !recipient.by_hook)
 }
 
 /// What hooks have said; nothing if none was asked.
@@ -372,6 +387,12 @@ fn encode(record: &Value) -> Vec<u8> {
 
 /// Says of a message that it goes by REQUIRETLS (RFC 8689).
 pub(super) const REQUIRES_TLS: &str = "requires_tls";
+
+/// The recipients that hooks have named.
+pub const BY_HOOKS: &str = "recipients_by_hooks";
+
+/// Says of a recipient that the sender has named that a hook has taken it away.
+pub(super) const GONE: &str = "removed_by_hook";
 
 /// Objects of a kind that a record names one by one.
 const MAX_LISTED: usize = 200;

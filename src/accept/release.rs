@@ -150,6 +150,7 @@ async fn release(
     let stored = stored::read(desk, held.transaction, stored::HEADER).await?;
     let recipients: Vec<Recipient> =
         part.recipients.iter().filter_map(|text| recipient(&directory, part, text)).collect();
+    let removed: Vec<Recipient> = part.removed.iter().filter_map(|text| recipient(&directory, part, text)).collect();
     let from = HeaderAddresses { addresses: part.from.clone(), is_complete: true };
     let letter = Letter {
         id: held.transaction,
@@ -168,6 +169,7 @@ async fn release(
         hooked: Hooked {
             added: part.added.as_bytes(),
             is_junk: part.is_junk && !matches!(part.reason, Reason::Hook { .. }),
+            removed: &removed,
             ..Hooked::default()
         },
     };
@@ -254,7 +256,8 @@ fn recipient(directory: &Directory, part: &HeldPart, text: &str) -> Option<Recip
     let notify = asked.map_or_else(silent, |asked| asked.notify);
     let notify = notify.map(|notify| Notify { success: notify.success && waits, ..notify });
     let original = asked.and_then(|asked| asked.original.clone());
-    Some(Recipient { address: text.to_owned(), addressed, notify, original })
+    let by_hook = asked.is_some_and(|asked| asked.by_hook);
+    Some(Recipient { address: text.to_owned(), addressed, notify, original, by_hook })
 }
 
 /// The mail of this recipient is in the part, or of those whom it stands for.
@@ -328,6 +331,7 @@ mod tests {
             recipient: recipient.to_owned(),
             notify: Some(all),
             original: Some("rfc822;x@y.test".to_owned()),
+            by_hook: false,
         };
         let asked = vec![asked("alice@corp.test"), asked("pam@partner.test")];
         let new = HeldPart { reason, wishes: wishes.clone(), asked, silent: vec!["bob@corp.test".to_owned()], ..old };

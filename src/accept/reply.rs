@@ -22,7 +22,7 @@ pub async fn errands(desk: &Desk, letter: &Letter<'_>, parts: &Parts) -> Result<
     for local in &parts.plan.local {
         let Some(account) = letter.directory.account(local.account) else { continue };
         let settings = account.settings();
-        if settings.vacation.is_none() && settings.admin_reply.is_none() || !is_direct(local, parts) {
+        if settings.vacation.is_none() && settings.admin_reply.is_none() || !is_direct(letter, local, parts) {
             continue;
         }
         let domain = sender.domain();
@@ -51,12 +51,14 @@ pub async fn errands(desk: &Desk, letter: &Letter<'_>, parts: &Parts) -> Result<
     Ok(errands)
 }
 
-/// True if a copy came to the account itself and lies among its ordinary mail: no other is answered.
-fn is_direct(local: &Local, parts: &Parts) -> bool {
+/// True if a copy came to the account itself and lies among its ordinary mail: no other is answered. Of one that a hook
+/// has had made, a reply would tell the sender.
+fn is_direct(letter: &Letter<'_>, local: &Local, parts: &Parts) -> bool {
     let to = Target::Account(local.account);
     let by_rule = parts.outcome.forwards.iter().any(|forward| forward.to == to)
         || parts.outcome.redirected.iter().any(|redirected| redirected.to.contains(&to));
-    !by_rule && local.forwarded_by.is_empty() && local.via == Via::Direct && local.folder == Folder::Inbox
+    let is_added = by_rule || letter.is_named_by_hook(local.account);
+    !is_added && local.forwarded_by.is_empty() && local.via == Via::Direct && local.folder == Folder::Inbox
 }
 
 /// A copy that came to an account itself.

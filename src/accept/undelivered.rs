@@ -20,7 +20,8 @@ pub(super) async fn errands(
 ) -> Result<Vec<Errand>, store::Error> {
     let row = trace(desk, item).await?;
     let row = row.as_ref();
-    let dsns = aftermath::of_undelivered(directory, item, target).into_iter();
+    let by_hook = row.is_some_and(|row| is_named_by_hook(directory, row, target));
+    let dsns = aftermath::of_undelivered(directory, item, target, by_hook).into_iter();
     let of_group = row.and_then(|row| of_group(directory, item, target, row));
     let requires_tls = row.is_some_and(requires_tls);
     Ok(dsns.chain(of_group).map(|dsn| Errand::Dsn(Dsn { requires_tls, ..dsn })).collect())
@@ -58,7 +59,25 @@ async fn trace(desk: &Desk, item: &QueueItem) -> Result<Option<TraceRow>, store:
     Ok(desk.store.traces(query, |_| true).await?.pop())
 }
 
-/// The addressed group of which nobody was reached, `target` being the last that is given up.
+/// The account is a recipient because a hook has named it.
+fn is_named_by_hook(directory: &Directory, row: &TraceRow, target: &Target) -> bool {
+    let Ok(record) = serde_json::from_slice::<Value>(&row.record) else { return false };
+    let leads_there = |address: Address| match directory.owner(&address) {
+        Owner::Account(account) => account.id == target.account,
+        Owner::Group(_) | Owner::Nobody | Owner::Foreign => false,
+    };
+    named(&record, record::BY_HOOKS).any(leads_there) && !named(&record, "recipients").any(leads_there)
+}
+
+/// The recipients in a list of the record that have stayed such.
+fn named(record: &Value, list: &str) -> impl Iterator<Item = Address> {
+    let recipients = record.get(list).and_then(Value::as_array).into_iter().flatten();
+    let standing = recipients.filter(|recipient| recipient.get(record::GONE).is_none());
+    standing.filter_map(|recipient| Address::parse(recipient.get("address")?.as_str()?).ok())
+}
+
+/// The addressed group of which nobody was reached, `target` being the last that is given up. One that a hook has named
+/// is none: its author does not know of it.
 fn unreached(directory: &Directory, row: &TraceRow, target: &Target) -> Option<Arc<Group>> {
     let record: Value = serde_json::from_slice(&row.record).ok()?;
     let has_more = usize::try_from(row.total).is_ok_and(|total| total > row.deliveries.len());
@@ -68,13 +87,11 @@ fn unreached(directory: &Directory, row: &TraceRow, target: &Target) -> Option<A
     if has_more || is_held || goes_out {
         return None;
     }
-    let recipients = record.get("recipients").and_then(Value::as_array)?;
-    let named = |recipient: &Value| Address::parse(recipient.get("address")?.as_str()?).ok();
-    let addressed = recipients.iter().filter_map(named).filter_map(|address| group_at(directory, &address));
-    let addressed: Vec<Arc<Group>> = addressed.collect();
+    let groups = |list| named(&record, list).filter_map(|address| group_at(directory, &address));
+    let addressed: Vec<Arc<Group>> = groups("recipients").collect();
     let (group, of_it) = match addressed.as_slice() {
         // Whoever came through a group came through this one, at whatever depth.
-        [only] => (only.clone(), None),
+        [only] if groups(record::BY_HOOKS).next().is_none() => (only.clone(), None),
         several => (several.iter().find(|group| Some(group.id) == target.via)?.clone(), target.via),
     };
     let mut others = row.deliveries.iter().filter(|delivery| {

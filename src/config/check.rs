@@ -1,5 +1,6 @@
 //! From what was written to what is needed: defaults, paths, and what fits together.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,7 +100,7 @@ pub enum Problem {
         /// What was written.
         value: String,
         /// What could have been.
-        allowed: &'static str,
+        allowed: Cow<'static, str>,
     },
     /// A webhook that cannot be.
     #[error("webhook {number}: {key} = {value:?} cannot be; allowed: {allowed}")]

@@ -1,5 +1,7 @@
 //! `[[hook]]`: programs that are asked about sessions and messages.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use super::check::Problem;
 use super::quantity::{Size, Time};
 use crate::hooks::clamd::OnVirus;
 use crate::hooks::http::Sends;
-use crate::hooks::milter::{self, Address};
+use crate::hooks::milter::{self, Address, Macros};
 use crate::hooks::rspamd::{Learn, OnReject};
 use crate::hooks::{Clamd, Hook, Hooks, HttpHook, Kind, Listens, Milter, OnFailure, Rspamd, Settings, Stage};
 use crate::net::http_client::{HttpClient, Names, Url};
@@ -60,6 +62,8 @@ pub struct HookTable {
     on_virus: Option<OnVirus>,
     /// Octets of a message that it is sent: rspamd and clamd. Octets of a body that it may send: milter.
     max_size: Option<Size>,
+    /// What it is told at a stage beside the command, unless it asks for others: milter.
+    macros: Option<BTreeMap<String, Vec<String>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -95,8 +99,8 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn wrong(&self, key: &'static str, value: &str, allowed: &'static str) -> Problem {
-        Problem::Hook { number: self.number, key, value: value.to_owned(), allowed }
+    fn wrong(&self, key: &'static str, value: &str, allowed: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::Hook { number: self.number, key, value: value.to_owned(), allowed: allowed.into() }
     }
 
     fn hook(&self, table: HookTable) -> Result<Hook, Problem> {
@@ -122,11 +126,6 @@ impl Place<'_> {
         if let Some(stage) = stages.iter().find(|stage| !all.contains(stage)) {
             let allowed = "connect, ehlo, mail, rcpt, data; http also auth and header";
             return Err(self.wrong("stages", stage.name(), allowed));
-        }
-        // Recipients that a milter hears of only with the message could not be refused one by one any more.
-        let is_late = stages.contains(&Stage::Data) && !stages.contains(&Stage::Rcpt);
-        if table.kind == KindWord::Milter && is_late {
-            return Err(self.wrong("stages", "data", "data only with rcpt, for a milter"));
         }
         if stages.is_empty() || table.listeners.is_empty() {
             return Err(self.wrong("stages, listeners", "[]", "one at least"));
@@ -162,6 +161,7 @@ impl Place<'_> {
             ("on_reject", table.on_reject.is_some(), &[Rspamd]),
             ("on_virus", table.on_virus.is_some(), &[Clamd]),
             ("max_size", table.max_size.is_some(), &[Milter, Rspamd, Clamd]),
+            ("macros", table.macros.is_some(), &[Milter]),
         ] {
             if is_given && !kinds.contains(&table.kind) {
                 return Err(self.wrong(key, "given", "for other kinds of hooks only"));
@@ -180,7 +180,7 @@ impl Place<'_> {
                     name: table.name,
                     connect_timeout: timeout.min(CONNECT),
                     timeout,
-                    macros: None,
+                    macros: self.macros(table.macros.unwrap_or_default())?,
                     max_body,
                 }))
             }
@@ -210,6 +210,14 @@ impl Place<'_> {
                 client: self.client(table.ca_file.as_deref())?,
             }),
         })
+    }
+
+    fn macros(&self, written: BTreeMap<String, Vec<String>>) -> Result<Macros, Problem> {
+        let mut macros = Macros::default();
+        for (stage, names) in written {
+            macros.set(&stage, &names).map_err(|error| self.wrong("macros", &error.value, error.allowed))?;
+        }
+        Ok(macros)
     }
 
     fn learn(&self, table: &HookTable) -> Result<Option<Learn>, Problem> {

@@ -119,7 +119,7 @@ async fn send(
     let header = incoming.header().to_vec();
     let recipient = |text: &&str| match routing::look_up(directory, &address(text)) {
         Resolution::Local(addressed) => {
-            Recipient { address: (*text).to_owned(), addressed, notify: None, original: None }
+            Recipient { address: (*text).to_owned(), addressed, notify: None, original: None, by_hook: false }
         }
         other => panic!("{text}: {other:?}"),
     };

@@ -411,6 +411,8 @@ impl Place {
             Kind::Clamd(clamd) => hook.asked(stage, clamd.ask(content)).await,
             Kind::Milter(milter) => {
                 let question = async {
+                    // What it was not asked about before it hears now. A recipient that it refuses only here has been
+                    // accepted: it can go with the message alone.
                     let answer = self.tell(milter, Stage::Rcpt, facts).await?;
                     let Some(spoken) = self.milter.as_mut().filter(|_| answer.verdict == Verdict::Continue) else {
                         return Ok(answer);

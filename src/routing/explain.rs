@@ -327,6 +327,7 @@ impl Findings<'_> {
                 Return::Sender => "the sender's reverse-path".to_owned(),
                 Return::Rewritten(domain) => format!("a rewritten reverse-path at {domain}"),
                 Return::Managers(id) => format!("failures to the managers of {}", self.group_name(*id)),
+                Return::Administrators => "failures to an administrator".to_owned(),
             };
             self.say("delivery", format!("{} elsewhere, with {path}", remote.to));
         }

@@ -33,6 +33,8 @@ pub struct Facts {
     /// Deliveries from this place on come from rules that forward or redirect; what of them leaves does so with a
     /// reverse-path of this domain.
     pub by_rules: Option<(usize, Domain)>,
+    /// Recipients elsewhere whom a hook has named.
+    pub by_hooks: HashSet<AddressKey>,
 }
 
 /// For whom filters take a message for junk.
@@ -95,6 +97,8 @@ pub enum Return {
     Rewritten(Domain),
     /// To the managers of the group (policy semantics §6.5).
     Managers(GroupId),
+    /// To an administrator, or to nobody: a hook has named the recipient, of whom the sender knows nothing.
+    Administrators,
 }
 
 /// Why an account that should have a copy has none.
@@ -146,7 +150,11 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
             Receiver::External(address) => {
                 planner.delivery = place;
                 let by_rule = planner.rewritten.as_ref().filter(|(first, _)| place >= *first);
-                let path = by_rule.map_or_else(|| group_return(delivery.via), |(_, d)| Return::Rewritten(d.clone()));
+                let path = match (by_rule, delivery.via) {
+                    (Some((_, domain)), _) => Return::Rewritten(domain.clone()),
+                    (None, Via::Direct) if facts.by_hooks.contains(&address.key()) => Return::Administrators,
+                    (None, via) => group_return(via),
+                };
                 planner.remote(address, path, &[]);
             }
             Receiver::Account(id) => planner.arrive(*id),

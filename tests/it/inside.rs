@@ -18,6 +18,7 @@ use posthouse::delivery::remote::worker::{self, Relay};
 use posthouse::delivery::rounds;
 use posthouse::directory::Directory;
 use posthouse::emailauth::EmailAuth;
+use posthouse::hooks::Hooks;
 use posthouse::login::Authenticator;
 use posthouse::mail::{Clock, Timestamp};
 use posthouse::net::Connection;
@@ -66,6 +67,7 @@ pub struct Inside {
     pub imap: SocketAddr,
     clock: Arc<Moved>,
     limits: RateLimits,
+    hooks: Arc<Hooks>,
     _stop: watch::Sender<bool>,
     runtime: Runtime,
 }
@@ -78,29 +80,39 @@ impl Inside {
 
     /// The same with other limits of rates.
     pub fn limited(limits: RateLimits) -> Self {
+        Self::new(limits, Arc::default())
+    }
+
+    /// The same with hooks.
+    pub fn hooked(hooks: Hooks) -> Self {
+        Self::new(RateLimits::default(), Arc::new(hooks))
+    }
+
+    fn new(limits: RateLimits, hooks: Arc<Hooks>) -> Self {
         let engine = Arc::new(Faulty::new(Arc::new(Memory::default())));
         let clock = Arc::new(Moved(AtomicI64::new(1_800_000_000)));
-        Self::over(engine, clock, DnsServer::start(), limits)
+        Self::over(engine, clock, DnsServer::start(), (limits, hooks))
     }
 
     /// Ends it as a crash would, and starts another over the same store.
     pub fn restart(&mut self) {
         let dns = std::mem::replace(&mut self.dns, DnsServer::start());
-        let next = Self::over(self.engine.clone(), self.clock.clone(), dns, self.limits.clone());
+        let settings = (self.limits.clone(), self.hooks.clone());
+        let next = Self::over(self.engine.clone(), self.clock.clone(), dns, settings);
         let last = std::mem::replace(self, next);
         last.runtime.shutdown_background();
     }
 
-    fn over(engine: Arc<Faulty>, clock: Arc<Moved>, dns: DnsServer, limits: RateLimits) -> Self {
+    fn over(engine: Arc<Faulty>, clock: Arc<Moved>, dns: DnsServer, (limits, hooks): (RateLimits, Arc<Hooks>)) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let (stop, stopping) = watch::channel(false);
         let (say, hear) = mpsc::channel();
         let (as_engine, as_clock, resolver): (Arc<dyn Engine>, Arc<dyn Clock>, _) =
             (engine.clone(), clock.clone(), dns.address());
-        let rates = limits.clone();
+        let settings = (limits.clone(), hooks.clone());
         runtime.spawn(async move {
-            let services = services(as_engine, as_clock, resolver, rates).await;
+            let services = services(as_engine, as_clock, resolver, settings).await;
             let shutdown = Shutdown::new(stopping);
             let listeners = [Speaks::Smtp(smtp::Role::Relay), Speaks::Smtp(smtp::Role::Submission), Speaks::Imap];
             let mut addresses = Vec::new();
@@ -112,7 +124,7 @@ impl Inside {
         let (services, addresses) = hear.recv().expect("services");
         let admin = Admin::new(services.clone());
         let [smtp, submission, imap] = addresses[..] else { panic!("three listeners") };
-        Self { engine, dns, services, admin, smtp, submission, imap, clock, limits, _stop: stop, runtime }
+        Self { engine, dns, services, admin, smtp, submission, imap, clock, limits, hooks, _stop: stop, runtime }
     }
 
     /// Makes the objects that `toml` names as it says.
@@ -205,7 +217,7 @@ async fn services(
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     resolver: SocketAddr,
-    limits: RateLimits,
+    (limits, hooks): (RateLimits, Arc<Hooks>),
 ) -> Arc<Services> {
     let store = Store::open(engine, clock.clone(), [1, 2, 3]).await.expect("a store");
     let (version, records) = store.load_directory().expect("a directory");
@@ -223,7 +235,7 @@ async fn services(
         blocklists: Arc::default(),
         turns: posthouse::accept::Turns::default(),
         publish: posthouse::server::Publish::default(),
-        hooks: Arc::default(),
+        hooks,
         metrics: posthouse::metrics::Metrics::default(),
         webhooks: Vec::new(),
     })

@@ -199,18 +199,25 @@ async fn opendkim_verifies_what_comes() {
     }
 }
 
-fn opendmarc() -> Daemon {
+/// For it, ext.test has this policy.
+fn opendmarc(policy: Option<&str>) -> Daemon {
     let config = "Socket local:DIR/milter.sock\nPidFile DIR/pid\nSyslog false\nAuthservID mail.corp.test\n\
                   TrustedAuthservIDs mail.corp.test\nRequiredHeaders true\nSoftwareHeader true\nRejectFailures true\n";
-    // It asks the DNS of the machine. Whatever that is, it has nothing for this domain.
+    // It asks the DNS of the machine; this library answers instead. It leaves out the octet in front of a text that says
+    // how long that is, so that the text must have it.
+    let text = match policy {
+        Some(policy) => format!("{}{policy}", u8::try_from(policy.len()).map(char::from).expect("a short one")),
+        None => "none".to_owned(),
+    };
+    let hosts = format!("TXT _dmarc.ext.test {text}\n");
     let environment = [("RESOLV_WRAPPER_HOSTS", "DIR/hosts"), ("LD_PRELOAD", "libresolv_wrapper.so")];
-    let files = [("conf", config), ("hosts", "TXT _dmarc.ext.test none\n")];
+    let files = [("conf", config), ("hosts", &hosts)];
     Daemon::start("/usr/sbin/opendmarc", &["-f", "-c"], &files, &environment)
 }
 
 #[tokio::test]
 async fn opendmarc_adds_its_results_and_refuses_forgeries() {
-    let daemon = opendmarc();
+    let daemon = opendmarc(None);
     let facts = envelope(&["bob@corp.test"]);
     let answer = daemon.ask(&facts, MESSAGE).await;
     let results = String::from_utf8(added(&answer, "Authentication-Results").concat()).unwrap();
@@ -219,6 +226,34 @@ async fn opendmarc_adds_its_results_and_refuses_forgeries() {
     let two_authors = [b"From: eve@evil.test\r\n", MESSAGE].concat();
     let refused = daemon.ask(&facts, &two_authors).await;
     assert_eq!(refused, verdict(Verdict::Refuse(Said::new(5, None, None, ""))));
+}
+
+#[tokio::test]
+async fn opendmarc_refuses_what_the_policy_of_its_domain_wants_refused() {
+    let daemon = opendmarc(Some("v=DMARC1; p=reject; adkim=s; aspf=s"));
+    let facts = envelope(&["bob@corp.test"]);
+    for (results, want) in [
+        ("", None),
+        ("Authentication-Results: mail.corp.test; dkim=fail header.d=ext.test\r\n", None),
+        ("Authentication-Results: mail.corp.test; dkim=pass header.d=evil.test\r\n", None),
+        // Not by whom it trusts.
+        ("Authentication-Results: mail.evil.test; dkim=pass header.d=ext.test\r\n", None),
+        ("Authentication-Results: mail.corp.test; dkim=pass header.d=ext.test\r\n", Some("dmarc=pass")),
+    ] {
+        let answer = daemon.ask(&facts, &[results.as_bytes(), MESSAGE].concat()).await;
+        match (want, &answer.verdict) {
+            (None, Verdict::Refuse(said)) => {
+                let told = (said.code(), said.status(), said.text());
+                let text = "rejected by DMARC policy for ext.test";
+                assert_eq!(told, (Some(550), Some(EnhancedCode::new(5, 7, 1)), text), "{results}");
+            }
+            (Some(want), Verdict::Continue | Verdict::Stop) => {
+                let results = String::from_utf8(added(&answer, "Authentication-Results").concat()).unwrap();
+                assert!(results.contains(want), "{want} in {results}");
+            }
+            (want, _) => panic!("{results}: {want:?}, {answer:?}: {}", daemon.log()),
+        }
+    }
 }
 
 /// Its proxy, which looks at messages itself, without rules and without the network.

@@ -91,29 +91,34 @@ async fn a_filter_gets_the_macros_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn settings_say_which_macros_may_be_told() {
-    let allowed = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
-    for (case, script, names, want) in [
+async fn settings_say_which_macros_are_told_unless_the_filter_asks_for_others() {
+    for (case, script, settings, want) in [
         (
-            "nothing asked for",
+            "instead of the usual ones",
             Script::new(),
-            &["j", "{rcpt_addr}"][..],
-            &["DCj|mail.corp.test|", "DR{rcpt_addr}|bob@corp.test|"][..],
+            &[("connect", &["j", "{daemon_name}"][..]), ("mail", &["{mail_host}"]), ("rcpt", &[])][..],
+            &["DCj|mail.corp.test|{daemon_name}|relay|", "DM{mail_host}|ext.test|"][..],
         ),
         (
-            "more asked for",
-            Script::new().macros(0, "j v").macros(3, "i"),
-            &["{j}", "rcpt_addr"],
-            &["DCj|mail.corp.test|"],
+            "what the filter asks for wins",
+            Script::new().macros(0, "v").macros(3, ""),
+            &[("connect", &["j"]), ("mail", &[]), ("rcpt", &["{rcpt_addr}"])],
+            &["DCv|Posthouse 0.1.0|"],
         ),
-        ("none at all", Script::new(), &[], &[]),
     ] {
         let filter = Filter::unix(script);
-        let settings = Settings { macros: allowed(names), ..settings(filter.address.clone()) };
+        let mut told = Macros::default();
+        for (stage, names) in settings {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            told.set(stage, &names).expect("macros");
+        }
+        let settings = Settings { macros: told, ..super::settings(filter.address.clone()) };
         let mut session = Milter::new(settings).session();
         assert_eq!(ask_all(&mut session).await.1, Ok(Answer::default()), "{case}");
         session.close().await;
-        assert_eq!(macros(&filter), want, "{case}");
+        let at = |code: char| macros(&filter).into_iter().filter(move |told| told[1..].starts_with(code));
+        let told: Vec<String> = at('C').chain(at('M')).chain(at('R')).collect();
+        assert_eq!(told, want, "{case}");
     }
 }
 

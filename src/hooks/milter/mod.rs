@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use macros::{MacroError, Macros};
 pub use session::MilterSession;
 
 /// A filter.
@@ -38,8 +39,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a reply may take. A message may take ten times as long, and its end as much again.
     pub timeout: Duration,
-    /// The macros that it may be told, whatever it asks for; `None`: those it asks for, or the usual ones.
-    pub macros: Option<Vec<String>>,
+    /// What it is told at each stage unless it asks for others.
+    pub macros: Macros,
     /// Octets of a body that it puts in another's place.
     pub max_body: usize,
 }

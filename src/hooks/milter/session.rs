@@ -202,7 +202,11 @@ impl Open {
     }
 
     pub fn say_macros(&mut self, stage: MacroStage, code: u8, facts: &Facts) {
-        let values = macros::values(stage, &self.agreement, self.settings.macros.as_deref(), facts);
+        let asked = self.agreement.macros.iter().find(|(of, _)| *of == stage);
+        let values = match asked {
+            Some((_, names)) => macros::values(names, facts),
+            None => macros::values(self.settings.macros.at(stage), facts),
+        };
         if !values.is_empty() {
             self.link.say(&Command::Macros { code, values });
         }

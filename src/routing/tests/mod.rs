@@ -334,6 +334,7 @@ impl Passage {
                 Return::Sender => String::new(),
                 Return::Rewritten(domain) => format!(" by {domain}"),
                 Return::Managers(group) => format!(" for {}", group_name(directory, *group)),
+                Return::Administrators => " for an administrator".to_owned(),
             };
             format!("{}{by}", remote.to.local_part())
         });

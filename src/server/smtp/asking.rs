@@ -1,13 +1,15 @@
 //! Hooks in a session: what they are told, and what becomes of what they say. A stage is asked about after policy has
 //! said yes to it.
 
+use std::collections::HashMap;
+
 use super::session::{Session, given};
 use super::state::{Greeted, Recipient, Transaction};
 use super::{Role, refusal};
 use crate::accept::{self, Incoming};
 use crate::directory::Directory;
 use crate::hooks::{self, Change, Envelope, Facts, Handling, Peer, RecipientFacts, Ruling, Secured, Stage, Verdict};
-use crate::mail::{Address, ReversePath};
+use crate::mail::{Address, AddressKey, ReversePath};
 use crate::policy::Access;
 use crate::policy::recipient::Destination;
 use crate::policy::sender::Sender;
@@ -147,34 +149,48 @@ pub(super) async fn rewritten(
     Ok(changed)
 }
 
+/// What hooks have made of an envelope.
+#[derive(Debug, Default)]
+pub(super) struct Redirected {
+    /// What was left out, in words.
+    pub left_out: Vec<String>,
+    /// Recipients that the sender has named and that are none any more.
+    pub removed: Vec<accept::Recipient>,
+}
+
 /// The envelope as hooks want it. What the sender may not write to stays closed to hooks as well, and so does what is
-/// nowhere: a redirect that leads there is an error, in words, and changes nothing; other additions are left out. Gives
-/// what was left out, in words.
+/// nowhere: a redirect that leads there is an error, in words, and changes nothing; other additions are left out. Whom the
+/// sender has named stays a recipient of the sender's, whoever names it again.
 pub(super) fn redirected(
     directory: &Directory,
     sender: &mut Sender,
     recipients: &mut Vec<accept::Recipient>,
     changes: Vec<Change>,
-) -> Result<Vec<String>, String> {
+) -> Result<Redirected, String> {
+    if changes.is_empty() {
+        return Ok(Redirected::default());
+    }
     let mut left_out = Vec::new();
+    let before = recipients.clone();
+    let key = |recipient: &accept::Recipient| Some(Address::parse(&recipient.address).ok()?.key());
+    let named: HashMap<AddressKey, &accept::Recipient> = before.iter().filter_map(|r| Some((key(r)?, r))).collect();
     for change in changes {
+        let recipient = |sender: &Sender, address: &Address| match named.get(&address.key()) {
+            Some(named) => Some((*named).clone()),
+            None => added(directory, sender, address),
+        };
         match change {
             Change::ReversePath(path) => sender.reverse_path = path,
-            // The sender knows nothing of it, and hears nothing of it.
-            Change::AddRecipient(address) => match added(directory, sender, &address, Some(Notify::default())) {
+            Change::AddRecipient(address) => match recipient(sender, &address) {
                 Some(recipient) => join(recipients, recipient),
                 None => left_out.push(format!("not done: recipient added: {address}: nobody the sender may write to")),
             },
-            Change::RemoveRecipient(address) => {
-                let is_it = |given: &str| Address::parse(given).is_ok_and(|given| given.key() == address.key());
-                recipients.retain(|recipient| !is_it(&recipient.address));
-            }
+            Change::RemoveRecipient(address) => recipients.retain(|r| key(r) != Some(address.key())),
             Change::Redirect(to) => {
                 let mut instead = Vec::new();
                 for address in &to {
-                    let recipient = added(directory, sender, address, None);
                     let nobody = || format!("not done: redirected to {address}: nobody the sender may write to");
-                    join(&mut instead, recipient.ok_or_else(nobody)?);
+                    join(&mut instead, recipient(sender, address).ok_or_else(nobody)?);
                 }
                 *recipients = instead;
             }
@@ -185,16 +201,13 @@ pub(super) fn redirected(
             | Change::Quarantine(_) => {}
         }
     }
-    Ok(left_out)
+    let remains = |gone: &accept::Recipient| recipients.iter().any(|recipient| recipient.address == gone.address);
+    let removed = before.into_iter().filter(|recipient| !remains(recipient)).collect();
+    Ok(Redirected { left_out, removed })
 }
 
-/// A recipient that a hook names, if the sender may write to it.
-fn added(
-    directory: &Directory,
-    sender: &Sender,
-    address: &Address,
-    notify: Option<Notify>,
-) -> Option<accept::Recipient> {
+/// A recipient that a hook names, if the sender may write to it. The sender knows nothing of it, and hears nothing of it.
+fn added(directory: &Directory, sender: &Sender, address: &Address) -> Option<accept::Recipient> {
     let resolution = routing::look_up(directory, address);
     let is_closed =
         matches!(routing::destination(directory, sender, &resolution), Destination::Local(Access::Refused(_)));
@@ -206,7 +219,8 @@ fn added(
         Resolution::Foreign(address) => Addressed::External(address),
         Resolution::Unknown => return None,
     };
-    Some(accept::Recipient { address: address.to_string(), addressed, notify, original: None })
+    let (address, notify) = (address.to_string(), Some(Notify::default()));
+    Some(accept::Recipient { address, addressed, notify, original: None, by_hook: true })
 }
 
 fn join(recipients: &mut Vec<accept::Recipient>, more: accept::Recipient) {

@@ -194,14 +194,17 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
         Err(error) => return refused(session, transaction, refusal::store(error)),
     };
     let from = if is_changed { header_from(incoming.header()) } else { from };
-    match asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope) {
-        Ok(left_out) => left_out.iter().for_each(|text| session.hooks.remark(text)),
+    let removed = match asking::redirected(&transaction.directory, &mut sender, &mut standing.kept, handling.envelope) {
+        Ok(asking::Redirected { left_out, removed }) => {
+            left_out.iter().for_each(|text| session.hooks.remark(text));
+            removed
+        }
         Err(text) => {
             session.hooks.remark(&text);
             let unclear = policy::Verdict::Defer(policy::Reason::PolicyUnavailable);
             return refuse(session, transaction, &incoming, unclear);
         }
-    }
+    };
     let is_discarded = is_discarded || standing.kept.is_empty();
     let mut prefix =
         trace_of(session, transaction, &sender.reverse_path, &incoming, (addition, results.as_deref()), now);
@@ -230,6 +233,7 @@ async fn accept(session: &mut Session, transaction: &mut Transaction, incoming: 
             added: &handling.added,
             is_junk: handling.is_junk,
             quarantine: handling.quarantine.as_ref().map(|(hook, why)| (hook.as_str(), why.as_str())),
+            removed: &removed,
             notes: session.hooks.notes(),
         },
     };
@@ -424,7 +428,7 @@ fn standing(transaction: &Transaction, sender: &Sender) -> Result<Standings, pol
             }
         };
         let (notify, original) = (recipient.notify, recipient.original.clone());
-        let recipient = Recipient { address: given, addressed, notify, original };
+        let recipient = Recipient { address: given, addressed, notify, original, by_hook: false };
         match refusal {
             None => standings.kept.push(recipient),
             Some(why) => {

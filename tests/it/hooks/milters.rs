@@ -20,7 +20,7 @@ fn milter(name: &str, filter: &Filter, more: &str) -> String {
 }
 
 /// At the end of the message: these modifications, then it goes on.
-fn modifies(packets: &[(u8, &[u8])]) -> Script {
+pub(super) fn modifies(packets: &[(u8, &[u8])]) -> Script {
     let mut octets: Vec<u8> = packets.iter().flat_map(|(code, payload)| packet(*code, payload)).collect();
     octets.extend(packet(b'c', b""));
     Script::new().on(b'E', &[Act::Say(octets)])
@@ -188,4 +188,37 @@ fn a_field_is_counted_as_it_stood_when_the_milter_saw_it() {
     assert_eq!(Smtp::open(server.address("smtp")).send(PAM, &[ALICE], &forged).code, 250);
     let got = messages(&server, "alice", "INBOX", "body of counted").remove(0);
     assert!(got.contains("X-Spam: No\r\n") && !got.contains("forged"), "{got}");
+}
+
+#[test]
+fn a_milter_that_is_asked_only_about_the_message_hears_of_its_recipients_then() {
+    let third = [Act::Say(packet(b'c', b"")), Act::Say(packet(b'c', b"")), Act::Say(packet(b'r', b""))];
+    let filter = Filter::tcp(Script::new().on(b'R', &third));
+    let server = server_with(&milter("late", &filter, "stages = [\"data\"]"));
+    let mut smtp = Smtp::open(server.address("smtp"));
+    smtp.command("MAIL FROM:<pam@partner.test>", 250);
+    smtp.command("RCPT TO:<nobody@example.test>", 550);
+    smtp.command("RCPT TO:<alice@example.test>", 250);
+    smtp.command("RCPT TO:<bob@example.test>", 250);
+    assert_eq!(filter.connections(), 0, "nothing was asked before");
+    smtp.command("DATA", 354);
+    smtp.wire.send(&crate::smtp::dot_stuffed(&message("for-both")));
+    smtp.expect(250);
+    // Recipients that stand cannot be refused one by one: the message goes with the one that is refused.
+    assert_eq!(smtp.send(PAM, &[ALICE, BOB], &message("refused")).code, 550);
+    smtp.command("QUIT", 221);
+    let codes: String = filter.codes().chars().filter(|code| !matches!(code, 'L' | 'N' | 'B')).collect();
+    assert_eq!(codes, "OCHMRRTEMRAQ", "{:?}", filter.told());
+    let told = filter.told();
+    let recipients: Vec<&String> = told.iter().filter(|told| told.starts_with('R')).collect();
+    assert!(recipients[0].contains(ALICE) && recipients[1].contains(BOB) && recipients.len() == 3, "{recipients:?}");
+    for (subject, many) in [("for-both", 1), ("refused", 0)] {
+        for user in ["alice", "bob"] {
+            assert_eq!(
+                messages(&server, user, "INBOX", &format!("body of {subject}")).len(),
+                many,
+                "{user}: {subject}"
+            );
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod filter;
 mod http;
 mod milters;
 pub mod program;
+mod recipients;
 
 use std::time::Duration;
 

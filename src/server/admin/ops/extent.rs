@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::super::Actor;
 use super::super::permission::Reach;
+use crate::accept::record::BY_HOOKS;
 use crate::directory::Directory;
 use crate::mail::{AccountId, Address, BlobId, OrganisationId};
 use crate::store::{DeliveryRow, Origin, TraceDelivery, TraceParty, TraceQuery, TraceRow};
@@ -84,8 +85,8 @@ impl Ours {
     /// The organisations of those who are named in the record.
     fn owners(&self, record: &Value) -> Vec<OrganisationId> {
         let named = [&record["login"], &record["reverse_path"]].into_iter();
-        let recipients = record["recipients"].as_array().into_iter().flatten();
-        let texts = named.filter_map(Value::as_str).chain(recipients.filter_map(recipient));
+        let recipients = ["recipients", BY_HOOKS].into_iter().flat_map(|list| listed(record, list));
+        let texts = named.filter_map(Value::as_str).chain(recipients);
         texts.filter_map(|text| self.owner(text)).collect()
     }
 
@@ -106,7 +107,7 @@ impl Ours {
         let sender = record["login"].as_str().or(record["reverse_path"].as_str());
         let is_sender = sender.and_then(|text| self.owner(text)) == Some(self.id);
         let is_known = |text: &str| is_sender || self.owner(text) == Some(self.id);
-        row.record = reduced(&record, is_known);
+        row.record = reduced(&record, is_known, is_known);
         row.events.clear();
         row.has_more_events = false;
         row.deliveries.retain(is_ours);
@@ -154,7 +155,8 @@ impl Person {
         }
     }
 
-    /// What was on the envelope if it is the sender's, or for itself; its own delivery; nothing that came later.
+    /// What was on the envelope if it is the sender's, or for itself; its own delivery; nothing that came later, and
+    /// nobody whom a hook has named but itself.
     fn shown(&self, mut row: TraceRow) -> Option<TraceRow> {
         let record: Value = serde_json::from_slice(&row.record).unwrap_or_default();
         let received = self.received.get(&row.id);
@@ -163,7 +165,7 @@ impl Person {
             return None;
         }
         let is_own = |text: &str| address(text).is_some_and(|a| self.addresses.contains(a.key().as_str()));
-        row.record = reduced(&record, |text| is_sender || is_own(text));
+        row.record = reduced(&record, |text| is_sender || is_own(text), is_own);
         row.events.clear();
         row.has_more_events = false;
         let delivery = |row: &DeliveryRow| {
@@ -190,17 +192,21 @@ fn addresses(directory: &Directory, account: AccountId) -> Vec<Address> {
     second.chain(own.iter().cloned()).collect()
 }
 
-/// What everybody may know who is a party to the message; of its recipients those that are `known`.
-fn reduced(record: &Value, known: impl Fn(&str) -> bool) -> Vec<u8> {
+/// What everybody may know who is a party to the message; of its recipients those that are `known`, and of those that
+/// hooks have named those that are `known_by_hooks`.
+fn reduced(record: &Value, known: impl Fn(&str) -> bool, known_by_hooks: impl Fn(&str) -> bool) -> Vec<u8> {
     let mut shown = Map::new();
     for name in PUBLIC {
         if let Some(value) = record.get(name).filter(|value| !value.is_null()) {
             shown.insert(name.to_owned(), value.clone());
         }
     }
-    let recipients = record["recipients"].as_array().into_iter().flatten();
-    let recipients = recipients.filter_map(recipient).filter(|text| known(text)).map(Value::from).collect();
+    let recipients = listed(record, "recipients").filter(|text| known(text)).map(Value::from).collect();
     shown.insert("recipients".to_owned(), Value::Array(recipients));
+    let by_hooks: Vec<Value> = listed(record, BY_HOOKS).filter(|text| known_by_hooks(text)).map(Value::from).collect();
+    if !by_hooks.is_empty() {
+        shown.insert(BY_HOOKS.to_owned(), Value::Array(by_hooks));
+    }
     // Values with string keys: writing to memory cannot fail.
     serde_json::to_vec(&shown).unwrap_or_default()
 }
@@ -208,16 +214,16 @@ fn reduced(record: &Value, known: impl Fn(&str) -> bool) -> Vec<u8> {
 /// True if what is shown of a message names this recipient: as addressed, or where it went elsewhere.
 pub(super) fn names(row: &TraceRow, asked: &str) -> bool {
     let record: Value = serde_json::from_slice(&row.record).unwrap_or_default();
-    let listed = |name: &str| record[name].as_array().cloned().unwrap_or_default();
-    let (addressed, remote) = (listed("recipients"), listed("remote"));
-    let mut named = addressed.iter().filter_map(recipient).chain(remote.iter().filter_map(|to| to["to"].as_str()));
+    let remote = record["remote"].as_array().into_iter().flatten().filter_map(|to| to["to"].as_str());
+    let mut named = listed(&record, "recipients").chain(listed(&record, BY_HOOKS)).chain(remote);
     // As the index compares.
     named.any(|text| text.to_lowercase() == asked.to_lowercase())
 }
 
-/// A recipient as it was addressed.
-fn recipient(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value["address"].as_str())
+/// The recipients in a list of the record, as they were addressed.
+fn listed<'a>(record: &'a Value, list: &str) -> impl Iterator<Item = &'a str> {
+    let recipients = record[list].as_array().into_iter().flatten();
+    recipients.filter_map(|value| value.as_str().or_else(|| value["address"].as_str()))
 }
 
 fn address(text: &str) -> Option<Address> {
@@ -238,9 +244,12 @@ mod tests {
     fn what_is_not_named_is_not_shown() {
         let record = json!({
             "time": 1, "subject": "hello", "recipients": [{ "address": "a@corp.test", "to": "x" }, "b@corp.test"],
-            "rules": ["watch"], "copies": [{ "monitor": "erin@corp.test" }], "login": "c@corp.test", "anything": "new",
+            "recipients_by_hooks": [{ "address": "archive@corp.test", "to": "x" }], "rules": ["watch"], "copies": [{ "monitor": "erin@corp.test" }], "login": "c@corp.test", "anything": "new",
         });
-        let shown: Value = serde_json::from_slice(&reduced(&record, |text| text.starts_with('a'))).unwrap();
-        assert_eq!(shown, json!({ "time": 1, "subject": "hello", "recipients": ["a@corp.test"] }));
+        let reduced = |by_hooks: bool| -> Value {
+            serde_json::from_slice(&reduced(&record, |text| text.starts_with('a'), |_| by_hooks)).unwrap()
+        };
+        assert_eq!(reduced(false), json!({ "time": 1, "subject": "hello", "recipients": ["a@corp.test"] }));
+        assert_eq!(reduced(true)[BY_HOOKS], json!(["archive@corp.test"]));
     }
 }

@@ -66,6 +66,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         from: vec![address("pam@partner.test")],
         subject: "x".to_owned(),
         recipients: vec!["g-mod@corp.test".to_owned(), "bob@elsewhere.test".to_owned()],
+        removed: Vec::new(),
         named: None,
         silent: Vec::new(),
         wishes: StoredWishes::default(),
