@@ -203,7 +203,7 @@ pub async fn accept(
     let accepted = Accepted {
         accounts: parts.plan.local.len(),
         remote: parts.plan.remote.len(),
-        held: parts.held.iter().filter(|held| !matches!(held.reason, HeldReason::Copy { .. })).count(),
+        held: parts.held.iter().filter(|held| !held.is_secret()).count(),
     };
     let delivered = incoming.commit(&desk.store, acceptance).await?;
     fulfil::all(desk, letter.directory, &delivered.follow_ups).await;

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::assemble::{Parts, monitored};
+use super::assemble::{Parts, concerned, monitored};
 use super::desk::Desk;
 use super::errand::{Approval, Cause, Dsn, Errand, Failed, Report, Why};
 use super::held::{HeldPart, Reason, StoredDelivery};
@@ -35,6 +35,7 @@ pub async fn of(
         found.extend(notices.into_iter().map(|errand| NewFollowUp { hold: Some(place), ..new(errand) }));
     }
     found.extend(for_sender(letter, parts, failed).into_iter().map(new));
+    found.extend(for_admin(letter, parts).map(new));
     found.extend(success::of(letter, parts).map(new));
     found.extend(reply::errands(desk, letter, parts).await?.into_iter().map(new));
     Ok(found)
@@ -110,18 +111,32 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
     let unverified = each_once(unverified.filter_map(|recipient| Address::parse(&recipient.address).ok()));
     told.push(unverified.into_iter().map(|recipient| Failed { recipient, why: Why::Unverified }).collect());
     if letter.sender.is_answerable() {
-        told.extend(closed_parts(letter, &parts.expansion.closed));
-        for rejected in &parts.outcome.rejected {
-            let places = rejected.part.deliveries.iter();
-            let given =
-                places.filter_map(|place| given(letter, &parts.expansion, parts.expansion.deliveries.get(*place)?));
-            let why = Why::Rule(rejected.text.clone());
-            told.push(each_once(given).into_iter().map(|recipient| Failed { recipient, why: why.clone() }).collect());
-        }
+        told.extend(lost(letter, parts));
         told.iter_mut().for_each(|failed| failed.retain(|failed| letter.wants_failure_of(&failed.recipient)));
     }
     let dsn = |failed| Errand::Dsn(Dsn::new(to.clone(), failed, letter.now).with(&letter.wishes));
     told.into_iter().filter(|failed| !failed.is_empty()).map(dsn).collect()
+}
+
+/// What an administrator is told of parts that went nowhere, because a hook had named whom they were for.
+fn for_admin(letter: &Letter<'_>, parts: &Parts) -> Option<Errand> {
+    let failed = lost(letter, parts).into_iter().flatten().filter(|failed| letter.is_by_hook(&failed.recipient));
+    let failed: Vec<Failed> = failed.collect();
+    let admin = letter.directory.active_admin(concerned(letter)?).filter(|_| !failed.is_empty())?;
+    let dsn = Dsn::new(admin.address.clone(), failed, letter.now);
+    Some(Errand::Dsn(Dsn { requires_tls: letter.wishes.requires_tls, ..dsn }))
+}
+
+/// The parts that went nowhere: closed to the sender, or rejected by a rule.
+fn lost(letter: &Letter<'_>, parts: &Parts) -> Vec<Vec<Failed>> {
+    let mut lost = closed_parts(letter, &parts.expansion.closed);
+    for rejected in &parts.outcome.rejected {
+        let places = rejected.part.deliveries.iter();
+        let given = places.filter_map(|place| given(letter, &parts.expansion, parts.expansion.deliveries.get(*place)?));
+        let why = Why::Rule(rejected.text.clone());
+        lost.push(each_once(given).into_iter().map(|recipient| Failed { recipient, why: why.clone() }).collect());
+    }
+    lost
 }
 
 /// What to say of each addressed group: one notice for each, however many of its parts are closed (policy semantics §6.5).
@@ -153,10 +168,9 @@ fn each_once(addresses: impl Iterator<Item = Address>) -> Vec<Address> {
     addresses.filter(|address| known.insert(address.key())).collect()
 }
 
-/// Whom a refusal of what waits for this reason names to the sender: the addresses by which it knows that part, as far
-/// as it wants to hear of their failure (RFC 3461 §4.1).
+/// Whose mail waits for this reason: the addresses that were given for that part.
 pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reason) -> Vec<Address> {
-    let mut named: Vec<Address> = match reason {
+    match reason {
         Reason::Group { addressed, .. } => {
             letter.directory.group(*addressed).map(|group| group.address.clone()).into_iter().collect()
         }
@@ -165,9 +179,7 @@ pub(super) fn waiting(letter: &Letter<'_>, expansion: &Expansion, reason: &Reaso
             each_once(deliveries.filter_map(|delivery| given(letter, expansion, &delivery)))
         }
         Reason::Copy { .. } => Vec::new(),
-    };
-    named.retain(|address| letter.wants_failure_of(address));
-    named
+    }
 }
 
 /// The address by which the sender knows a delivery: the one it gave, or that of the group it addressed.

@@ -60,7 +60,9 @@ pub struct Parts {
 pub async fn assemble(desk: &Desk, letter: &Letter<'_>, source: &Source<'_>) -> Result<Parts, store::Error> {
     let addressed: Vec<_> = letter.recipients.iter().map(|r| r.addressed.clone()).collect();
     let expansion = routing::expand(letter.directory, letter.sender, &addressed);
-    let sole = matches!(letter.recipients, [only] if matches!(only.addressed, routing::Addressed::Account { .. }));
+    // Of a recipient whom a hook has named the client hears nothing.
+    let is_sole = |only: &Recipient| !only.by_hook && matches!(only.addressed, Addressed::Account { .. });
+    let sole = matches!(letter.recipients, [only] if is_sole(only));
     let when_full = if sole { WhenFull::Refuse } else { WhenFull::Queue };
     let mut parts = match letter.hooked.quarantine {
         Some(quarantine) => quarantined(desk, letter, expansion, quarantine).await?,
@@ -237,7 +239,7 @@ impl Assembler<'_> {
             Return::Sender => self.letter.sender.reverse_path.clone(),
             Return::Rewritten(domain) => self.rewritten(domain, &queued.returns).await?,
             Return::Managers(group) => self.managers(*group),
-            Return::Administrators => match (domain_of(self.letter), &queued.returns) {
+            Return::Administrators => match (self.domain_of_hook(), &queued.returns) {
                 (Some(domain), Returns::Forwarder { .. }) => self.rewritten(&domain, &queued.returns).await?,
                 // Bounces of the next host would come to the sender.
                 _ => ReversePath::Null,
@@ -303,6 +305,8 @@ impl Assembler<'_> {
         };
         match given.filter(|address| is_given(address)) {
             Some(address) => letter.wants_failure_of(&address),
+            // It may have come from one whom a hook has named.
+            None if letter.recipients.iter().any(|recipient| recipient.by_hook) => false,
             None => letter.recipients.is_empty() || letter.recipients.iter().any(Recipient::wants_failure),
         }
     }
@@ -327,6 +331,13 @@ impl Assembler<'_> {
         let admin = concerned(letter).and_then(|organisation| letter.directory.active_admin(organisation));
         let keeps = letter.recipients.iter().any(|recipient| !recipient.by_hook);
         admin.map_or(Returns::Sender, |admin| Returns::Forwarder { account: admin.id, keeps })
+    }
+
+    /// The domain of ours for the reverse-path of such a copy: the sender's, if it has one.
+    fn domain_of_hook(&self) -> Option<Domain> {
+        let letter = self.letter;
+        let sender = letter.sender.account().and_then(|id| letter.directory.account(id));
+        sender.and_then(|account| account.address.domain().cloned()).or_else(|| domain_of(letter))
     }
 
     /// The form with the fields that forwards and rules put in front.
@@ -520,8 +531,8 @@ impl Assembler<'_> {
                 .targets
                 .push(Target { origin: Origin::Approval, ..Target::new(*approver, mailbox, Flags::default()) });
         }
-        let named = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
-        let held = HeldPart::new(self.letter, reason, approvers, named);
+        let waiting = aftermath::waiting(self.letter, &self.parts.expansion, &reason);
+        let held = HeldPart::new(self.letter, reason, approvers, waiting);
         let limit = self.letter.directory.organisation(organisation).and_then(|o| o.hold_limit);
         let expires = patience.map(|patience| self.letter.now.after(patience));
         self.parts.holds.push(NewHold {

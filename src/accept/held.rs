@@ -38,6 +38,9 @@ pub struct HeldPart {
     /// before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Vec<Address>>,
+    /// Whom a refusal names to an administrator: those of them whom a hook has named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hooks: Vec<Address>,
     /// The recipients as given of whose failure the sender does not want to hear (RFC 3461 §4.1): in a record from before
     /// `asked` was kept, which says it since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -224,8 +227,10 @@ impl StoredSender {
 }
 
 impl HeldPart {
-    /// A part of this letter; `named`: whom its refusal names to the sender.
-    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>, named: Vec<Address>) -> Self {
+    /// A part of this letter; `waiting`: whose mail it is.
+    pub fn new(letter: &Letter<'_>, reason: Reason, approvers: Vec<AccountId>, waiting: Vec<Address>) -> Self {
+        let (by_hooks, mut named): (Vec<Address>, _) = waiting.into_iter().partition(|a| letter.is_by_hook(a));
+        named.retain(|address| letter.wants_failure_of(address));
         Self {
             reason,
             approvers,
@@ -237,6 +242,7 @@ impl HeldPart {
             recipients: letter.recipients.iter().map(|r| r.address.clone()).collect(),
             removed: letter.hooked.removed.iter().map(|r| r.address.clone()).collect(),
             named: Some(named),
+            by_hooks,
             silent: Vec::new(),
             wishes: StoredWishes::of(&letter.wishes),
             asked: letter.recipients.iter().filter_map(asked).collect(),
@@ -244,6 +250,17 @@ impl HeldPart {
             added: String::from_utf8_lossy(letter.hooked.added).into_owned(),
             is_junk: letter.hooked.is_junk,
         }
+    }
+
+    /// The sender is nowhere told that it is held: a hook has named whom it is for.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.reason, Reason::Copy { .. })
+            || (!self.by_hooks.is_empty() && self.named.as_ref().is_none_or(Vec::is_empty))
+    }
+
+    /// A hook has named the recipient that was given so.
+    pub fn is_by_hook(&self, recipient: &str) -> bool {
+        self.asked.iter().any(|asked| asked.by_hook && asked.recipient == recipient)
     }
 
     /// Those of the recipients whom this organisation may know.

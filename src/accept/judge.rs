@@ -13,8 +13,8 @@ use crate::directory::{Organisation, Target};
 use crate::mail::{AccountId, Address, AddressKey, BlobId, Domain};
 use crate::policy::blocklist;
 use crate::policy::dmarc::{self, Treatment};
+use crate::proto::message::Part;
 use crate::proto::message::inspect::{self, Excerpt, Inspection};
-use crate::proto::message::{Part, Scanner};
 use crate::routing::rules::{self, Candidates, Copy, Forwarding, Message, Outcome, Position, Stage};
 use crate::routing::{self, Addressed, Delivery, Expansion, Facts, Junk, Receiver, Via};
 use crate::store;
@@ -54,21 +54,18 @@ impl Source<'_> {
     /// Looks into the first [`INSPECTED`] octets of the content.
     async fn inspect(&self, desk: &Desk, size: u64) -> Result<Inspection, store::Error> {
         let is_truncated = size > INSPECTED;
-        let (content, root) = match self {
-            Source::Incoming(incoming) if !is_truncated => excerpt(incoming).await?,
+        match self {
+            Source::Incoming(incoming) if !is_truncated => {
+                let (content, root) = excerpt(incoming).await?;
+                let size = content.size();
+                aside(size, move || Inspection::of_parts(&content, &root, false, Inspection::LIMIT)).await
+            }
             Source::Incoming(_) | Source::Stored(_) => {
                 let octets = self.read(desk, INSPECTED).await?;
-                let mut scanner = Scanner::new();
-                scanner.push(&octets);
-                (Excerpt::start(octets), scanner.finish_structure())
+                let size = octets.len();
+                aside(size, move || Inspection::of(&octets, is_truncated, Inspection::LIMIT)).await
             }
-        };
-        let is_short = content.size() <= INSPECTED_AT_ONCE;
-        let inspect = move || Inspection::of_parts(&content, &root, is_truncated, Inspection::LIMIT);
-        if is_short {
-            return Ok(inspect());
         }
-        tokio::task::spawn_blocking(inspect).await.map_err(|_| store::Error::Unavailable)
     }
 
     /// Octets of the content from `at` on, at most `limit`; none at its end.
@@ -198,9 +195,19 @@ async fn excerpt(incoming: &Incoming) -> Result<(Excerpt<'static>, Part), store:
     let mut excerpt = Excerpt::default();
     let wanted = inspect::outline(&root, incoming.size());
     add(&mut excerpt, incoming, wanted).await?;
-    let wanted = inspect::texts(&root, &excerpt);
+    let size = excerpt.size();
+    let texts = move || (inspect::texts(&root, &excerpt), excerpt, root);
+    let (wanted, mut excerpt, root) = aside(size, texts).await?;
     add(&mut excerpt, incoming, wanted).await?;
     Ok((excerpt, root))
+}
+
+/// Does what takes its time with so many octets, on a thread of its own if they are many.
+async fn aside<T: Send + 'static>(octets: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, store::Error> {
+    if octets <= AT_ONCE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| store::Error::Unavailable)
 }
 
 async fn add(excerpt: &mut Excerpt<'_>, from: &Incoming, wanted: Vec<Range<u64>>) -> Result<(), store::Error> {
@@ -304,4 +311,4 @@ pub(super) fn domain_of(letter: &Letter<'_>) -> Option<Domain> {
 const INSPECTED: u64 = 32 << 20;
 
 /// Octets that are inspected sooner than another thread could be asked to: a tenth of a millisecond.
-const INSPECTED_AT_ONCE: usize = 32 << 10;
+const AT_ONCE: usize = 32 << 10;

@@ -99,8 +99,18 @@ impl Letter<'_> {
         named.peek().is_some() && named.all(|recipient| recipient.by_hook)
     }
 
-    /// The same for the recipient that was given as this address; for what nobody gave, yes.
+    /// Whether the sender wants to hear of a failure of the recipient that was given as this address; of what nobody gave,
+    /// yes.
     pub fn wants_failure_of(&self, address: &Address) -> bool {
+        self.given_as(address).is_none_or(Recipient::wants_failure)
+    }
+
+    /// True if a hook has named the recipient that was given as this address.
+    pub fn is_by_hook(&self, address: &Address) -> bool {
+        self.given_as(address).is_some_and(|recipient| recipient.by_hook)
+    }
+
+    fn given_as(&self, address: &Address) -> Option<&Recipient> {
         let is_it = |r: &&Recipient| match &r.addressed {
             // By whatever address it was given.
             Addressed::Group(id) => self.directory.group(*id).is_some_and(|g| g.address.key() == address.key()),
@@ -108,7 +118,7 @@ impl Letter<'_> {
                 Address::parse(&r.address).is_ok_and(|given| given.key() == address.key())
             }
         };
-        self.recipients.iter().find(is_it).is_none_or(Recipient::wants_failure)
+        self.recipients.iter().find(is_it)
     }
 }
 

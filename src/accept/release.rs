@@ -110,11 +110,17 @@ async fn refuse(
     let failed: Vec<Failed> = recipients.map(|recipient| Failed { recipient, why: why.clone() }).collect();
     let to = part.sender.reverse_path.clone().filter(|_| part.is_answerable && !failed.is_empty());
     let dsn = to.map(|to| Errand::Dsn(Dsn::new(to, failed, held.created).with(&part.wishes.wishes())));
+    let admin = directory.active_admin(held.organisation).filter(|_| !part.by_hooks.is_empty());
+    let for_admin = admin.map(|admin| {
+        let failed = part.by_hooks.iter().map(|to| Failed { recipient: to.clone(), why: why.clone() }).collect();
+        let requires_tls = part.wishes.wishes().requires_tls;
+        Errand::Dsn(Dsn { requires_tls, ..Dsn::new(admin.address.clone(), failed, held.created) })
+    });
     let details = serde_json::json!({ "by": by, "text": text, "reason": part.reason });
     // That somebody monitors is nobody's business.
     let events = EventKinds::NONE.with_if(EventKind::Refused, !matches!(part.reason, Reason::Copy { .. }));
     let delivered = desk.store.deliver_more(Continuation {
-        follow_ups: dsn.into_iter().map(aftermath::new).collect(),
+        follow_ups: dsn.into_iter().chain(for_admin).map(aftermath::new).collect(),
         trace: Some(record::event("refused", details, events)),
         finish: Some(held.id),
         ..Continuation::new(held.transaction, desk.clock.now())

@@ -8,6 +8,7 @@ use super::errand::{Dsn, Errand, Failed, Why};
 use super::{Desk, aftermath, record};
 use crate::directory::{Directory, Group, Owner};
 use crate::mail::{Address, ReversePath, Timestamp};
+use crate::routing::{self, Addressed, Resolution};
 use crate::store::{self, DeliveryState, Origin, QueueItem, Target, TraceQuery, TraceRow};
 
 /// The notices about an item that is given up and still in the queue: for the managers of the group or the sender, and
@@ -62,9 +63,10 @@ async fn trace(desk: &Desk, item: &QueueItem) -> Result<Option<TraceRow>, store:
 /// The account is a recipient because a hook has named it.
 fn is_named_by_hook(directory: &Directory, row: &TraceRow, target: &Target) -> bool {
     let Ok(record) = serde_json::from_slice::<Value>(&row.record) else { return false };
-    let leads_there = |address: Address| match directory.owner(&address) {
-        Owner::Account(account) => account.id == target.account,
-        Owner::Group(_) | Owner::Nobody | Owner::Foreign => false,
+    let leads_there = |address: Address| match routing::look_up(directory, &address) {
+        Resolution::Local(Addressed::Account { account, .. }) => account == target.account,
+        Resolution::Local(Addressed::Group(_) | Addressed::External(_)) | Resolution::Foreign(_) => false,
+        Resolution::Unknown => false,
     };
     named(&record, record::BY_HOOKS).any(leads_there) && !named(&record, "recipients").any(leads_there)
 }

@@ -155,6 +155,15 @@ impl Line {
         }
     }
 
+    /// EHLO again: the client may be another now, and what was said of the last one counts no more. Milters that are not
+    /// asked about it hear it when they are.
+    pub fn greeted_again(&mut self) {
+        for spoken in self.places.iter_mut().filter_map(|place| place.milter.as_mut()) {
+            spoken.knows = spoken.knows.map(|knows| knows.min(Stage::Connect));
+            spoken.refused.take_if(|(refused, _)| *refused == Stage::Ehlo);
+        }
+    }
+
     /// The session is over.
     pub async fn close(self) {
         for spoken in self.places.into_iter().filter_map(|place| place.milter) {
@@ -432,15 +441,11 @@ impl Place {
     async fn tell(&mut self, milter: &Milter, stage: Stage, facts: &Facts) -> Result<Answer, Failure> {
         let new = || Spoken { session: milter.session(), knows: None, recipients: 0, refused: None };
         let spoken = self.milter.get_or_insert_with(new);
-        if stage == Stage::Ehlo {
-            spoken.refused.take_if(|(refused, _)| *refused == Stage::Ehlo);
-        }
         if let Some((_, verdict)) = &spoken.refused {
             return Ok(Answer { verdict: verdict.clone(), ..Answer::default() });
         }
         for next in [Stage::Connect, Stage::Ehlo, Stage::Mail] {
-            let is_again = next == stage && next == Stage::Ehlo;
-            if next > stage || (spoken.knows.is_some_and(|knows| knows >= next) && !is_again) {
+            if next > stage || spoken.knows.is_some_and(|knows| knows >= next) {
                 continue;
             }
             let answer = match next {

@@ -259,7 +259,9 @@ impl Inner {
             // One message to many: all of them in one transaction.
             due = self.due(host, lane, claims, now, RECIPIENTS).await?;
         }
-        claims.raise_floor(lane, due.items.first().map_or(now, |first| first.due), arrivals);
+        // Without an item that can be read, what comes next is not passed over.
+        let none = due.next.map_or(now, |next| next.min(now));
+        claims.raise_floor(lane, due.items.first().map_or(none, |first| first.due), arrivals);
         let mut parcels = self.parcels(&due.items);
         let Some(first) = parcels.first() else { return Ok(Claimed::Parcels(Vec::new(), due.next)) };
         // A turn has one way to go.
@@ -503,6 +505,10 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.inner.agenda().end(&mut self.turn);
+        if std::thread::panicking() {
+            // Nobody else has announced what it had claimed.
+            self.inner.agenda().add(&self.turn.host, self.turn.lane, self.inner.now());
+        }
         self.inner.woken.notify_one();
     }
 }

@@ -26,6 +26,7 @@ pub(super) async fn connect(session: &mut Session) -> Option<Reply> {
 
 /// EHLO or HELO.
 pub(super) async fn hello(session: &mut Session, greeted: &Greeted) -> Option<Reply> {
+    session.hooks.greeted_again();
     let ruling = ask(session, Stage::Ehlo, Some(greeted), None).await?;
     refusal::hook(Stage::Ehlo, &ruling.verdict)
 }

@@ -55,6 +55,11 @@ fn world(modifications: &[(u8, &[u8])]) -> World {
     };
     inside.apply(&format!(
         "[[organisation]]\nname = \"corp\"\n\n[[domain]]\nname = \"corp.test\"\norganisation = \"corp\"\n\n{}{}{}{}\
+         [[group]]\naddress = \"circle@corp.test\"\nmembers = [\"carol@corp.test\"]\n\
+         moderation = {{ when = \"all\", moderators = [\"bob@corp.test\"] }}\n\n\
+         [[rule]]\nname = \"not to carol\"\norganisation = \"corp\"\nscope = [\"carol@corp.test\"]\n\
+         conditions = [{{ keyword = {{ places = [\"subject\"], values = [\"forbidden\"] }} }}]\n\
+         actions = [{{ reject = {{ text = \"not to her\" }} }}]\n\n\
          [[relay]]\nnetwork = \"127.0.0.1/32\"\nkind = \"gateway\"\n",
         account("ada", "admin = true"),
         account("alice", ""),
@@ -73,19 +78,20 @@ fn world(modifications: &[(u8, &[u8])]) -> World {
 }
 
 impl World {
-    /// Alice writes to bob, with a copy for carol by the header alone, and wants to hear of everything.
-    fn alice_writes(&self, subject: &str, octets: usize) {
+    /// Alice writes to bob, with a copy for carol by the header alone, and wants to hear of everything; gives the reply.
+    fn alice_writes(&self, subject: &str, octets: usize) -> String {
         let mut smtp = self.inside.login("alice@corp.test");
         smtp.command("MAIL FROM:<alice@corp.test>", 250);
         smtp.command("RCPT TO:<bob@corp.test> NOTIFY=SUCCESS,FAILURE,DELAY", 250);
         smtp.command("DATA", 354);
         let filling = "0123456789abcdef\r\n".repeat(octets / 18);
-        smtp.command(
+        let reply = smtp.command(
             &format!(
                 "From: alice@corp.test\r\nTo: {BOB}\r\nCc: carol@corp.test\r\nSubject: {subject}\r\n\r\n{filling}."
             ),
             250,
         );
+        reply.text()
     }
 
     /// Somebody elsewhere, who is who it says it is, writes to bob; gives the reply.
@@ -181,6 +187,40 @@ fn whom_a_hook_adds_and_who_stays_full_is_no_business_of_the_sender() {
     assert!(world.reports("ada").iter().any(|report| report.contains("carol@corp.test")), "ada hears of it");
     let told = world.reports("alice");
     assert!(told.len() == 1 && told[0].contains("Action: delivered"), "of bob alone: {told:?}");
+}
+
+#[test]
+fn what_a_rule_refuses_of_whom_a_hook_has_added_is_told_to_an_administrator() {
+    let world = world(&[(b'+', b"<carol@corp.test>\0")]);
+    world.alice_writes("forbidden", 100);
+    eventually("ada hears of it", || world.reports("ada").len() == 1);
+    assert!(world.reports("ada")[0].contains("carol@corp.test"), "{:?}", world.reports("ada"));
+    eventually("alice hears of bob", || world.reports("alice").len() == 1);
+    assert!(!world.reports("alice")[0].contains("Action: failed"), "{:?}", world.reports("alice"));
+    assert_eq!(world.inside.messages("carol@corp.test", "INBOX", "forbidden").len(), 0);
+}
+
+#[test]
+fn that_a_group_whom_a_hook_has_named_is_moderated_is_no_business_of_the_sender() {
+    let world = world(&[(b'-', b"<bob@corp.test>\0"), (b'+', b"<circle@corp.test>\0")]);
+    let reply = world.alice_writes("to the circle", 100);
+    assert!(reply.contains("Accepted") && !reply.contains("held"), "{reply}");
+    world.inside.pass(5 * 24 * 3600);
+    world.inside.round();
+    eventually("ada hears that nobody has decided", || world.reports("ada").len() == 1);
+    assert!(world.reports("ada")[0].contains("circle@corp.test"), "{:?}", world.reports("ada"));
+    assert_eq!(world.reports("alice").len(), 0);
+}
+
+#[test]
+fn a_redirect_to_who_is_full_is_accepted_and_waits() {
+    let world = world(&[(b'-', b"<bob@corp.test>\0"), (b'+', b"<carol@corp.test>\0")]);
+    world.alice_writes("full", 5000);
+    assert_eq!(world.inside.queue().len(), 1);
+    world.inside.pass(5 * 24 * 3600);
+    world.inside.round();
+    assert!(world.reports("ada").iter().any(|report| report.contains("carol@corp.test")), "ada hears of it");
+    assert_eq!(world.reports("alice").len(), 0);
 }
 
 #[test]

@@ -171,6 +171,11 @@ fn view(directory: &Directory, reach: Reach, held: &Held) -> HoldView {
         recipients: part
             .map(|p| match reach {
                 Reach::Everything => p.recipients.clone(),
+                // Whom a hook has named is the business of administrators.
+                Reach::Person(..) => {
+                    let known = p.recipients_for(directory, held.organisation).into_iter();
+                    known.filter(|recipient| !p.is_by_hook(recipient)).collect()
+                }
                 _ => p.recipients_for(directory, held.organisation),
             })
             .unwrap_or_default(),

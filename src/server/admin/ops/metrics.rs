@@ -33,8 +33,13 @@ impl Admin {
         services.store.commit_times().write(&mut out);
         write_hooks(&services.hooks.all, &mut out);
         let admin = self.clone();
-        // Runs to its end: if whoever asked has gone, the next one finds what was counted.
-        match unhurried(async move { admin.waiting().await }).await {
+        let counted = async move { admin.waiting().await };
+        let waiting = match self.waiting.try_lock().map(drop) {
+            // Runs to its end: if whoever asked has gone, the next one finds what was counted.
+            Ok(()) => unhurried(counted).await,
+            Err(_) => counted.await,
+        };
+        match waiting {
             Ok(waiting) => {
                 self.write_queue(&waiting, &mut out);
                 self.write_webhooks(&waiting, &mut out);

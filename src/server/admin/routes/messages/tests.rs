@@ -68,6 +68,7 @@ fn hold(kind: HoldKind, group: GroupId) -> NewHold {
         recipients: vec!["g-mod@corp.test".to_owned(), "bob@elsewhere.test".to_owned()],
         removed: Vec::new(),
         named: None,
+        by_hooks: Vec::new(),
         silent: Vec::new(),
         wishes: StoredWishes::default(),
         asked: Vec::new(),
