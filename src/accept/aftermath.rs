@@ -120,6 +120,9 @@ fn for_sender(letter: &Letter<'_>, parts: &Parts, failed: &[Recipient]) -> Vec<E
 
 /// What an administrator is told of parts that went nowhere, because a hook had named whom they were for.
 fn for_admin(letter: &Letter<'_>, parts: &Parts) -> Option<Errand> {
+    if !letter.recipients.iter().any(|recipient| recipient.by_hook) {
+        return None;
+    }
     let failed = lost(letter, parts).into_iter().flatten().filter(|failed| letter.is_by_hook(&failed.recipient));
     let failed: Vec<Failed> = failed.collect();
     let admin = letter.directory.active_admin(concerned(letter)?).filter(|_| !failed.is_empty())?;

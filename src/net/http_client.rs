@@ -9,10 +9,13 @@ mod url;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -24,7 +27,6 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -152,7 +154,7 @@ impl HttpClient {
     async fn exchange(&self, request: &Request, limits: (Limits, Instant)) -> Result<Answer, HttpError> {
         let target = &request.url.target;
         if let Some(mut link) = self.take_kept(target).await {
-            match link.sender.send_request(self.message(request)?).await {
+            match link.send(self.message(request)?).await {
                 // RFC 9112 §9.3.1: what fails before any of the answer may be the end of a connection at rest.
                 Err(error) if !error.is_parse() => {}
                 sent => return self.answer(target, link, sent.map_err(protocol)?, limits).await,
@@ -160,7 +162,7 @@ impl HttpClient {
         }
         let message = self.message(request)?;
         let mut link = self.connect(target).await?;
-        let response = link.sender.send_request(message).await.map_err(protocol)?;
+        let response = link.send(message).await.map_err(protocol)?;
         self.answer(target, link, response, limits).await
     }
 
@@ -186,13 +188,14 @@ impl HttpClient {
     async fn answer(
         &self,
         target: &Target,
-        link: Link,
+        mut link: Link,
         response: Response<Incoming>,
         (limits, deadline): (Limits, Instant),
     ) -> Result<Answer, HttpError> {
         let (head, content) = response.into_parts();
         let mut body = Vec::new();
-        let read = timeout_at(deadline, read(content, limits.octets, &mut body)).await;
+        let reading = driven(&mut link.connection, read(content, limits.octets, &mut body));
+        let read = timeout_at(deadline, reading).await;
         match (read.unwrap_or(Err(HttpError::TimedOut)), limits.excess) {
             (Ok(()), _) => self.keep(target, link),
             (Err(error), Excess::Fails) => return Err(error),
@@ -222,8 +225,9 @@ impl HttpClient {
         loop {
             let (mut link, since) =
                 self.kept.lock().unwrap_or_else(PoisonError::into_inner).get_mut(target).and_then(Vec::pop)?;
-            // The task of the connection may not have seen yet that its last answer was read.
-            if since.elapsed() < IDLE && matches!(timeout(SETTLE, link.sender.ready()).await, Ok(Ok(()))) {
+            // The connection has not seen yet that its last answer was read, or that the host has ended it since.
+            let ready = driven(&mut link.connection, link.sender.ready());
+            if since.elapsed() < IDLE && matches!(timeout(SETTLE, ready).await, Ok(Ok(()))) {
                 return Some(link);
             }
         }
@@ -331,21 +335,38 @@ impl fmt::Debug for Request {
 /// A connection to a host; it ends with this.
 struct Link {
     sender: http1::SendRequest<Full<Bytes>>,
-    connection: JoinHandle<()>,
+    connection: Connection,
 }
+
+/// What moves the octets of a connection, until it is over. Whoever uses the connection drives it: a task of its own would
+/// be woken, and wake, three times for each request.
+type Connection = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 impl Link {
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, HttpError> {
         let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(protocol)?;
-        Ok(Self { sender, connection: tokio::spawn(async move { drop(connection.await) }) })
+        Ok(Self { sender, connection: Some(Box::pin(async move { drop(connection.await) })) })
+    }
+
+    async fn send(&mut self, message: hyper::Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        driven(&mut self.connection, self.sender.send_request(message)).await
     }
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
+/// Does what needs the connection to go on.
+async fn driven<T>(connection: &mut Connection, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        if connection.as_mut().is_some_and(|moving| moving.as_mut().poll(context).is_ready()) {
+            *connection = None;
+        }
+        work.as_mut().poll(context)
+    })
+    .await
 }
 
 async fn connect_unix(path: &Path) -> Result<UnixStream, HttpError> {
