@@ -333,11 +333,11 @@ impl Planner<'_> {
     }
 
     fn has_been_at(&self, account: &Account) -> bool {
-        let own = account.address.key();
-        self.facts
-            .delivered_to
-            .iter()
-            .any(|key| *key == own || self.directory.aliases_of(account.id).any(|alias| alias.address.key() == *key))
+        let is_own = |key: &AddressKey| {
+            *key == account.address.key()
+                || self.directory.aliases_of(account.id).any(|alias| alias.address.key() == *key)
+        };
+        self.facts.delivered_to.iter().any(is_own)
     }
 
     fn is_junk(&self, account: &Account, listed: Option<Listed>) -> bool {

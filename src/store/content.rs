@@ -86,7 +86,8 @@ impl Staging {
 
     /// Appends octets `from..to` of what has come so far to `out`; a range beyond it is cut off.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
-        for mut octets in self.read_ranges(vec![from..to]).await? {
+        let range = from..to;
+        for mut octets in self.read_ranges(vec![range]).await? {
             out.append(&mut octets);
         }
         Ok(())
