@@ -5,6 +5,8 @@
 //! SIGHUP reads the certificate again. SIGTERM and SIGINT stop accepting, let sessions end for a bounded time, and
 //! close the store; a second one does not wait for sessions.
 
+mod listening;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,14 +16,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::RootCertStore;
-use serde_json::json;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::config::{Certificate, Config, DnssecMode, Listener, Protocol, Resolvers, TlsMode};
+use crate::config::{Certificate, Config, DnssecMode, Protocol, Resolvers};
 use crate::delivery;
 use crate::delivery::remote::courier::{self, Courier, Timeouts};
 use crate::delivery::remote::hosts::Own;
@@ -37,16 +37,15 @@ use crate::mail::{Clock, Timestamp};
 use crate::metrics::Metrics;
 use crate::net::dns::{Dns, DnsSetupError};
 use crate::net::dnssec::{Anchor, Dnssec};
-use crate::net::limits::ConnectionLimits;
-use crate::net::listener;
 use crate::net::roots::roots;
 use crate::net::tls::{Tls, TlsError};
-use crate::server::admin::{self, Actor, Admin, Token};
-use crate::server::{Blocklists, LiveDirectory, Rates, Services, Shutdown, imap, smtp};
+use crate::server::admin::{self, Actor};
+use crate::server::{Blocklists, LiveDirectory, Rates, Services, Shutdown};
 use crate::store::engine::rocks::Rocks;
 use crate::store::{self, Decision, Held, Store};
 use crate::telemetry;
 use crate::webhook::{self, Webhook};
+use listening::Bound;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -306,161 +305,8 @@ fn tls(config: &Config) -> Result<Option<Tls>, StartError> {
     Ok(Some(tls))
 }
 
-/// Everything that is listened on.
-struct Bound {
-    sockets: Vec<(Listener, TcpListener)>,
-    metrics: Option<TcpListener>,
-    admin: UnixListener,
-}
-
-impl Bound {
-    fn new(config: &Config) -> Result<Self, StartError> {
-        let mut sockets = Vec::with_capacity(config.listeners.len());
-        for (at, listener) in config.listeners.iter().enumerate() {
-            let socket = listener::bind(listener.bind).map_err(|cause| StartError::Bind {
-                number: at.saturating_add(1),
-                protocol: listener.protocol,
-                address: listener.bind,
-                cause,
-            })?;
-            sockets.push((listener.clone(), socket));
-        }
-        let metrics = config.metrics.map(bind_metrics).transpose()?;
-        let path = admin::socket_path(&config.data_dir);
-        let admin = admin::bind_unix(&path).map_err(|cause| StartError::DataDir { path, cause })?;
-        Ok(Self { sockets, metrics, admin })
-    }
-
-    async fn start(
-        self,
-        config: &Config,
-        services: &Arc<Services>,
-        shutdown: Shutdown,
-    ) -> Result<JoinSet<()>, StartError> {
-        write_listeners(&config.data_dir, &self)?;
-        let admin = Admin::new(services.clone());
-        let limits = &config.connections;
-        let limits = ConnectionLimits::new(limits.total, limits.per_address, limits.exempt.clone());
-        let mut tasks = JoinSet::new();
-        for (listener, socket) in self.sockets {
-            let (services, shutdown) = (services.clone(), shutdown.clone());
-            if listener.protocol == Protocol::Admin {
-                let token = Token::open(&config.data_dir)
-                    .map_err(|cause| StartError::DataDir { path: config.data_dir.join("admin.token"), cause })?;
-                tasks.spawn(admin::serve_tcp(socket, token, admin.clone(), shutdown));
-            } else {
-                let front = front(&listener, &services, limits.clone(), config.tls_handshake);
-                tasks.spawn(run_listener(listener, front, socket, services, shutdown));
-            }
-        }
-        if let Some(socket) = self.metrics {
-            tasks.spawn(admin::serve_metrics(socket, admin.clone(), shutdown.clone()));
-        }
-        tasks.spawn(admin::serve_unix(self.admin, admin.clone(), shutdown));
-        // Not among the tasks: a stop does not wait for it, the next start goes on with it.
-        tokio::spawn(admin.clone().watch_relays());
-        tokio::spawn(admin.clone().keep_published());
-        tokio::spawn(async move {
-            admin.hold_suspended().await;
-            admin.finish_removals().await;
-        });
-        Ok(tasks)
-    }
-}
-
-fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
-    if !address.ip().to_canonical().is_loopback() {
-        tracing::warn!(
-            %address,
-            "metrics.bind is no loopback address: whoever reaches it reads what is counted, with the names of hooks and webhooks"
-        );
-    }
-    listener::bind(address).map_err(|cause| StartError::BindMetrics { address, cause })
-}
-
-/// Names what is bound, one JSON object for each line, in the order of the configuration.
-fn write_listeners(data_dir: &Path, bound: &Bound) -> Result<(), StartError> {
-    let path = listeners_file(data_dir);
-    let written = || {
-        let mut lines = String::new();
-        let mail = bound.sockets.iter().map(|(listener, socket)| (listener.protocol.name(), listener.tls, socket));
-        let metrics = bound.metrics.iter().map(|socket| ("metrics", TlsMode::None, socket));
-        for (protocol, tls, socket) in mail.chain(metrics) {
-            let (address, tls) = (socket.local_addr()?, tls.name());
-            tracing::info!(protocol, %address, tls, "listening");
-            let line = json!({ "protocol": protocol, "address": address, "tls": tls });
-            lines.push_str(&line.to_string());
-            lines.push('\n');
-        }
-        let partial = path.with_extension("json.new");
-        std::fs::write(&partial, lines)?;
-        std::fs::rename(&partial, &path)
-    };
-    written().map_err(|cause| StartError::DataDir { path: path.clone(), cause })
-}
-
 fn listeners_file(data_dir: &Path) -> PathBuf {
     data_dir.join("listeners.json")
-}
-
-fn front(
-    listener: &Listener,
-    services: &Services,
-    limits: Arc<ConnectionLimits>,
-    handshake_time: Duration,
-) -> listener::Listener {
-    listener::Listener {
-        name: listener.protocol.name().to_owned(),
-        implicit_tls: (listener.tls == TlsMode::Implicit).then(|| services.tls.clone()).flatten(),
-        proxies: listener.proxy_protocol.clone(),
-        limits,
-        refusal: match listener.protocol {
-            // RFC 3501 §7.1.5, RFC 5321 §3.8
-            Protocol::Imap | Protocol::Imaps => "* BYE Too many connections\r\n".to_owned(),
-            _ => format!("421 4.7.0 {} Too many connections, try again later\r\n", services.hostname),
-        },
-        handshake_time,
-    }
-}
-
-async fn run_listener(
-    listener: Listener,
-    front: listener::Listener,
-    socket: TcpListener,
-    services: Arc<Services>,
-    shutdown: Shutdown,
-) {
-    let mut stop = shutdown.clone();
-    let stop = async move { stop.stopped().await };
-    let (starttls, name) = (listener.tls == TlsMode::Starttls, listener.protocol.name());
-    let allow_plaintext_auth = listener.allow_plaintext_auth;
-    let role = match listener.protocol {
-        Protocol::Smtp => smtp::Role::Relay,
-        Protocol::Submission | Protocol::Submissions => smtp::Role::Submission,
-        // POP3 is refused by the configuration, and the admin API has a server of its own.
-        Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s | Protocol::Admin => {
-            let port = imap::Port { starttls, allow_plaintext_auth };
-            let session = move |connection| {
-                let counted = services.metrics.session(name);
-                let session = imap::serve(connection, port, services.clone(), shutdown.clone());
-                async move {
-                    session.await;
-                    drop(counted);
-                }
-            };
-            return front.run(socket, stop, session).await;
-        }
-    };
-    let port = smtp::Port { role, starttls, allow_plaintext_auth };
-    let session = move |connection| {
-        let counted = services.metrics.session(name);
-        let session = smtp::serve(connection, port, services.clone(), shutdown.clone());
-        async move {
-            session.await;
-            drop(counted);
-        }
-    };
-    front.run(socket, stop, session).await;
 }
 
 /// What runs beside the sessions; ends when the set is dropped.

@@ -31,7 +31,7 @@ pub enum Errand {
 /// Tells that a message did not get to some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dsn {
-    /// The sender, or a manager of a group.
+    /// The sender, a manager of a group, or an administrator.
     pub to: Address,
     /// Who did not get the message.
     pub failed: Vec<Failed>,

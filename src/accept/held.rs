@@ -252,7 +252,7 @@ impl HeldPart {
         }
     }
 
-    /// The sender is nowhere told that it is held: a hook has named whom it is for.
+    /// The sender is not told that it is held: it is a monitor's copy, or a hook has named whom it is for.
     pub fn is_secret(&self) -> bool {
         matches!(self.reason, Reason::Copy { .. })
             || (!self.by_hooks.is_empty() && self.named.as_ref().is_none_or(Vec::is_empty))
