@@ -13,8 +13,7 @@ use super::{aftermath, record};
 use crate::directory::{Account, CopyForm, Directory, HoldOutcome};
 use crate::mail::srs::{self, Forwarder, Rewritten};
 use crate::mail::{
-    AccountId, Address, AddressKey, Domain, Flags, GroupId, MailboxId, MailboxName, Notify, OrganisationId,
-    ReversePath, TlsWish,
+    AccountId, Address, Domain, Flags, GroupId, MailboxId, MailboxName, Notify, OrganisationId, ReversePath, TlsWish,
 };
 use crate::policy::{group, sender};
 use crate::proto::message::compose::{NewSubject, header_field, list_id_field, monitor_block, prefixed_subject};
@@ -149,11 +148,10 @@ async fn quarantined(
 }
 
 /// Where the message has been forwarded from (policy semantics §11.2).
-pub(super) fn delivered_to(header: &[u8]) -> Vec<AddressKey> {
+pub(super) fn delivered_to(header: &[u8]) -> Vec<Address> {
     header::fields(header)
         .filter(|field| field.is(b"Delivered-To"))
         .filter_map(|field| Address::parse(std::str::from_utf8(&field.value()).ok()?.trim()).ok())
-        .map(|address| address.key())
         .take(MAX_DELIVERED_TO)
         .collect()
 }

@@ -8,6 +8,9 @@ use crate::mail::{AccountId, Address, OrganisationId};
 /// May this sender reach this account? Asked of the identity, never of the claim.
 pub fn receive(directory: &Directory, sender: &Sender, account: &Account) -> Access {
     let scope = &account.settings().receive_scope;
+    if *scope == Scope::Any {
+        return Access::Allowed;
+    }
     let refused = Access::Refused(Reason::ReceiveScope);
     let organisation = organisation_of(directory, account);
     let accepts = |identity: &Identity| match scope {
@@ -20,7 +23,6 @@ pub fn receive(directory: &Directory, sender: &Sender, account: &Account) -> Acc
         }
     };
     match &sender.origin {
-        _ if *scope == Scope::Any => Access::Allowed,
         Origin::System => Access::Allowed,
         Origin::Null => refused,
         Origin::Authenticated { .. } | Origin::TrustedRelay { .. } => {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rustc_hash::FxHashSet;
+
 use crate::directory::{Account, AccountState, Directory, Edge, Group, Incoming, Nested, Step};
 use crate::mail::{AccountId, Address, AddressKey, GroupId};
 use crate::policy::sender::{Origin, Sender, Verification};
@@ -277,7 +279,7 @@ struct Expander<'a> {
     directory: &'a Directory,
     sender: &'a Sender,
     out: Expansion,
-    accounts: HashSet<AccountId>,
+    accounts: FxHashSet<AccountId>,
     externals: HashSet<AddressKey>,
     /// The group whose moderation is over.
     approved: Option<GroupId>,
@@ -294,7 +296,7 @@ impl<'a> Expander<'a> {
             directory,
             sender,
             out: Expansion::default(),
-            accounts: HashSet::new(),
+            accounts: FxHashSet::default(),
             externals: HashSet::new(),
             approved: None,
             stop_at_first: false,

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::expand::{self, Addressed, Delivery, Receiver, Via};
 use super::resolve::refuses_all;
 use crate::directory::{
@@ -20,7 +22,7 @@ pub const FORWARD_HOPS: usize = 5;
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The addresses in its Delivered-To fields: where it has been forwarded from (policy semantics §11.2).
-    pub delivered_to: Vec<AddressKey>,
+    pub delivered_to: Vec<Address>,
     /// The addresses of its From field.
     pub authors: Vec<Address>,
     /// Accounts for which filters take it for junk; what a list allows is none.
@@ -138,6 +140,7 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
         waiting: by_account.clone().filter(|(_, place)| stands(place)).collect(),
         claimed: by_account.map(|(account, _)| account).collect(),
         visiting: Vec::new(),
+        been_at: facts.delivered_to.iter().filter_map(|address| owner(directory, address)).collect(),
         addresses: HashSet::new(),
         plan: Plan::default(),
         domains: HashMap::new(),
@@ -163,6 +166,12 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
     planner.plan
 }
 
+/// Whose address it is, its first or another.
+fn owner(directory: &Directory, address: &Address) -> Option<AccountId> {
+    let of_alias = || directory.alias_at(address).map(|alias| alias.account);
+    directory.account_at(address).map(|account| account.id).or_else(of_alias)
+}
+
 fn account_of(to: &Receiver) -> Option<AccountId> {
     match to {
         Receiver::Account(id) => Some(*id),
@@ -183,13 +192,15 @@ struct Planner<'a> {
     facts: &'a Facts,
     deliveries: &'a [Delivery],
     /// Accounts that shall not have it.
-    ended: HashSet<AccountId>,
+    ended: FxHashSet<AccountId>,
     /// Accounts that expansion reached and whose turn has not come, with their places.
-    waiting: HashMap<AccountId, usize>,
+    waiting: FxHashMap<AccountId, usize>,
     /// Accounts that have this message or are about to get it.
-    claimed: HashSet<AccountId>,
+    claimed: FxHashSet<AccountId>,
     /// Accounts whose forwards are being followed: what becomes of their own copies is not known yet.
     visiting: Vec<AccountId>,
+    /// Accounts where the message has been before.
+    been_at: FxHashSet<AccountId>,
     addresses: HashSet<AddressKey>,
     plan: Plan,
     /// What the lists of domains say, asked once.
@@ -224,7 +235,7 @@ impl Planner<'_> {
         }
         let junk = via != Via::Postmaster && self.is_junk(account, listed);
         let forwards = Forwards::of(account);
-        let is_looping = self.visiting.len() >= FORWARD_HOPS || self.has_been_at(account);
+        let is_looping = self.visiting.len() >= FORWARD_HOPS || self.been_at.contains(&account.id);
         let mut stays = true;
         if !junk && !is_looping && !forwards.targets.is_empty() {
             let mut hops = chain.to_vec();
@@ -330,14 +341,6 @@ impl Planner<'_> {
             Some(ExternalForward::AdminOnly) => !is_owners,
             Some(ExternalForward::Deny) | None => false,
         }
-    }
-
-    fn has_been_at(&self, account: &Account) -> bool {
-        let is_own = |key: &AddressKey| {
-            *key == account.address.key()
-                || self.directory.aliases_of(account.id).any(|alias| alias.address.key() == *key)
-        };
-        self.facts.delivered_to.iter().any(is_own)
     }
 
     fn is_junk(&self, account: &Account, listed: Option<Listed>) -> bool {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::directory::{AdminForward, ExternalForward, Forward, ForwardTarget};
-use crate::mail::AddressKey;
 use crate::routing::Junk;
 
 /// The owner's forward to these.
@@ -76,7 +75,7 @@ fn forwards_of_policy_semantics() {
 fn f09_f13_looping_and_junk_messages_are_not_forwarded() {
     let directory = forward(&acme(), "alice", &["dave"], false);
     let been = |name: &str| {
-        let delivered_to: Vec<AddressKey> = vec![address(name).key()];
+        let delivered_to = vec![address(name)];
         Facts { delivered_to, ..Facts::default() }
     };
     for (id, facts, stored) in [
