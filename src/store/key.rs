@@ -5,6 +5,11 @@ use super::record::DeliveryKind;
 use super::{FollowUpKey, HoldKind, Lane, Origin, QueueList, QueueSender, RuleSetId, SliceKey, SubscriberId};
 use crate::mail::{AccountId, BlobId, EventId, HoldId, MailboxId, ModSeq, OrganisationId, QueueId, Timestamp, Uid};
 
+/// Octets in front of a key of the mailbox keyspace that name the account.
+pub const ACCOUNT_OCTETS: usize = 4;
+/// Octets in front of the key of an entry that name account and mailbox.
+pub const MAILBOX_OCTETS: usize = 8;
+
 /// Where this store's format version stands.
 pub fn format() -> Key {
     (Keyspace::Directory, vec![0, b'f'])

@@ -413,7 +413,7 @@ impl Editor {
     ) -> Result<Self, Error> {
         let mailbox = record::decode_mailbox(mailbox, required(mailbox_value)?)?;
         let usage = usage_value.map_or(Ok(Usage::default()), record::decode_usage)?;
-        Ok(Self { account, mailbox, usage, stored: usage, inbox: 0, writes: Vec::with_capacity(4) })
+        Ok(Self { account, mailbox, usage, stored: usage, inbox: 0, writes: Vec::new() })
     }
 
     /// Takes what INBOX holds from its own record, for [`Editor::used`] of another mailbox.
@@ -509,12 +509,25 @@ impl Editor {
         record::encode_usage(self.usage)
     }
 
+    /// Goes on behind these writes.
+    pub(super) fn behind(&mut self, writes: Vec<Write>) {
+        self.writes = writes;
+    }
+
     /// All writes, with the mailbox's own record, and the usage if it has changed.
-    pub(super) fn finish(mut self) -> Vec<Write> {
+    pub(super) fn finish(self) -> Vec<Write> {
+        let mut rows = Vec::new();
+        let mut writes = self.finish_apart(&mut rows);
+        writes.append(&mut rows);
+        writes
+    }
+
+    /// The same, but the mailbox's own record and the usage are put into `rows`.
+    pub(super) fn finish_apart(self, rows: &mut Vec<Write>) -> Vec<Write> {
         let value = Some(record::encode_mailbox(&self.mailbox));
-        self.writes.push(Write { key: key::mailbox(self.account, self.mailbox.id), value });
+        rows.push(Write { key: key::mailbox(self.account, self.mailbox.id), value });
         if self.usage != self.stored {
-            self.writes.push(Write { key: key::usage(self.account), value: Some(self.usage_value()) });
+            rows.push(Write { key: key::usage(self.account), value: Some(self.usage_value()) });
         }
         self.writes
     }

@@ -79,12 +79,12 @@ impl Placement {
     /// it is the end of all.
     pub fn place(&self, values: &[Option<Vec<u8>>]) -> Result<Outcome, Error> {
         let mut outcome = Outcome {
-            writes: Vec::with_capacity(self.targets.len() * 4),
+            writes: Vec::new(),
             placed: Vec::with_capacity(self.targets.len()),
             uses: vec![0; self.shapes.len()],
             full: Vec::new(),
         };
-        let mut desk = Desk::default();
+        let mut desk = Desk::for_targets(self.targets.len());
         let listed = match values.last() {
             Some(Some(list)) if self.is_read() => record::decode_delivery_list(list)?,
             _ => HashMap::new(),
@@ -129,7 +129,7 @@ impl Placement {
                 outcome.writes.push(Write { key, value: Some(record::encode_delivery(&row)) });
             }
         }
-        desk.close(&mut outcome.writes);
+        outcome.writes.append(&mut desk.finish());
         if !list.is_empty() {
             let value = Some(record::encode_delivery_list(&list));
             outcome.writes.push(Write { key: key::delivery_list(self.transaction), value });
@@ -141,7 +141,7 @@ impl Placement {
         let (Some(shape), Some(uses)) = (self.shapes.get(target.form), outcome.uses.get_mut(target.form)) else {
             return Err(Error::Corrupt);
         };
-        let editor = desk.open(target, read, &mut outcome.writes)?;
+        let editor = desk.open(target, read)?;
         if limit(target).is_some_and(|quota| editor.used().saturating_add(shape.size) > quota) {
             return Err(Error::OverQuota);
         }
@@ -226,10 +226,13 @@ impl<'a> Read<'a> {
 
 /// The mailbox being worked on. Several targets in a row may be one account's: what was read of its usage is true for
 /// the first of them only.
-#[derive(Default)]
 struct Desk {
     editor: Option<Editor>,
     changed: Option<Changed>,
+    /// What editors, now closed, have written.
+    writes: Vec<Write>,
+    /// The mailboxes' own rows, which stand in another keyspace than the entries: each memtable is gone through once.
+    rows: Vec<Write>,
 }
 
 /// What editors of an account, now closed, have made of what was read.
@@ -240,9 +243,14 @@ struct Changed {
 }
 
 impl Desk {
-    fn open(&mut self, target: &Target, read: &Read<'_>, writes: &mut Vec<Write>) -> Result<&mut Editor, Error> {
+    fn for_targets(count: usize) -> Self {
+        let (writes, rows) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { editor: None, changed: None, writes, rows }
+    }
+
+    fn open(&mut self, target: &Target, read: &Read<'_>) -> Result<&mut Editor, Error> {
         if !self.editor.as_ref().is_some_and(|open| open.is_of(target.account, target.mailbox)) {
-            self.close(writes);
+            self.close();
             let changed = self.changed.as_ref().filter(|changed| changed.account == target.account);
             let usage = changed.and_then(|changed| changed.usage.as_deref()).or(read.usage);
             let mut editor = Editor::open(target.account, target.mailbox, read.mailbox, usage)?;
@@ -251,12 +259,13 @@ impl Desk {
                 (None, Some(inbox)) => editor.beside_inbox(inbox)?,
                 (None, None) => {}
             }
+            editor.behind(std::mem::take(&mut self.writes));
             self.editor = Some(editor);
         }
         self.editor.as_mut().ok_or(Error::Corrupt)
     }
 
-    fn close(&mut self, writes: &mut Vec<Write>) {
+    fn close(&mut self) {
         if let Some(editor) = self.editor.take() {
             let account = editor.account();
             let known = self.changed.take().filter(|changed| changed.account == account);
@@ -266,7 +275,13 @@ impl Desk {
                 false => changed.usage = Some(editor.usage_value()),
             }
             self.changed = Some(changed);
-            writes.append(&mut editor.finish());
+            self.writes = editor.finish_apart(&mut self.rows);
         }
+    }
+
+    fn finish(mut self) -> Vec<Write> {
+        self.close();
+        self.writes.append(&mut self.rows);
+        self.writes
     }
 }

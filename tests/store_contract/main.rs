@@ -129,6 +129,70 @@ fn ranges_are_ordered_and_half_open() {
     }
 }
 
+/// The row of an account as the mailbox keyspace has them: its number, then which.
+fn row(account: u32, which: &[u8]) -> Vec<u8> {
+    [&account.to_be_bytes()[..], which].concat()
+}
+
+#[test]
+fn a_range_goes_over_many_accounts_in_order() {
+    for mut bench in Bench::all() {
+        let accounts: Vec<u32> = (1..=400).collect();
+        let rows = |value: &'static [u8]| {
+            // In no order: 7 has no factor in common with 400.
+            let mixed = (0..400).map(|n| accounts[n * 7 % 400]);
+            mixed.flat_map(move |n| [&b"u"[..], b"m\0\0\0\x01", b"f"].map(|which| put(&row(n, which), value))).collect()
+        };
+        submit(&*bench.engine, rows(b"old")).unwrap();
+        submit(&*bench.engine, rows(b"new")).unwrap();
+        let all: Vec<Vec<u8>> =
+            accounts.iter().flat_map(|n| [&b"f"[..], b"m\0\0\0\x01", b"u"].map(|which| row(*n, which))).collect();
+        for _ in 0..2 {
+            let engine = &*bench.engine;
+            assert_eq!(keys(engine, b"", &[255; 16]), all);
+            assert_eq!(keys(engine, &row(17, b""), &row(19, b"")), all[16 * 3..18 * 3]);
+            let mut back = Vec::new();
+            let visit = &mut |key: &[u8], value: &[u8]| {
+                assert_eq!(value, b"new");
+                back.push(key.to_vec());
+                true
+            };
+            engine.snapshot().range_back(Keyspace::Mailbox, &row(1, b"m"), &row(400, b"g"), visit).unwrap();
+            back.reverse();
+            assert_eq!(back, all[1..all.len() - 2]);
+            bench = bench.reopen();
+        }
+    }
+}
+
+#[test]
+fn many_versions_of_a_row_are_told_apart() {
+    for bench in Bench::all() {
+        let engine = &*bench.engine;
+        let get = |which: &[u8]| engine.snapshot().get(Keyspace::Mailbox, &row(1, which)).unwrap();
+        let mut early = None;
+        for n in 0..1000_u32 {
+            let mut writes = vec![put(&row(1, b"m\0\0\0\x01"), &n.to_be_bytes())];
+            if n % 100 == 0 {
+                writes.push(put(&row(1, b"f"), &n.to_be_bytes()));
+                writes.push(put(&row(1, b"m\0\0\0\x02"), &n.to_be_bytes()));
+            }
+            submit(engine, writes).unwrap();
+            if n == 200 {
+                early = Some(engine.snapshot());
+            }
+        }
+        assert_eq!(get(b"m\0\0\0\x01").unwrap(), 999_u32.to_be_bytes());
+        assert_eq!(get(b"m\0\0\0\x02").unwrap(), 900_u32.to_be_bytes());
+        assert_eq!(get(b"f").unwrap(), 900_u32.to_be_bytes());
+        assert_eq!(get(b"u"), None);
+        for which in [&b"m\0\0\0\x01"[..], b"m\0\0\0\x02", b"f"] {
+            let value = early.as_ref().unwrap().get(Keyspace::Mailbox, &row(1, which)).unwrap();
+            assert_eq!(value.unwrap(), 200_u32.to_be_bytes());
+        }
+    }
+}
+
 #[test]
 fn a_snapshot_does_not_see_later_commits() {
     for bench in Bench::all() {

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel, Options,
-    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel,
+    MemtableFactory, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
+use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::{Durability, Engine, Key, Keyspace, Snapshot, Transaction, Write};
-use crate::store::Error;
+use crate::store::{Error, key};
 
 type Answer = oneshot::Sender<Result<(), Error>>;
 
@@ -85,9 +86,12 @@ fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Result<Op
     table.set_bloom_filter(10.0, false);
     table.set_block_size(16 << 10);
     table.set_format_version(5);
-    // The binding has no function for it.
-    let hint = format!("memtable_insert_with_hint_prefix_extractor=capped:{}", hinted(keyspace));
-    let mut options = Options::default().get_options_from_string(&hint)?;
+    // The binding has no function for these.
+    let text = match keyspace {
+        Keyspace::Mailbox => format!("prefix_extractor=capped:{}", key::ACCOUNT_OCTETS),
+        _ => format!("memtable_insert_with_hint_prefix_extractor=capped:{}", hinted(keyspace)),
+    };
+    let mut options = Options::default().get_options_from_string(&text)?;
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_level_compaction_dynamic_level_bytes(true);
@@ -96,6 +100,11 @@ fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Result<Op
         Keyspace::Mailbox => 2 << 20,
         _ => 16 << 20,
     });
+    if keyspace == Keyspace::Mailbox {
+        // A new version of a row stands before the last. A list for each account finds that place at once, where one list
+        // for all walks over the versions of others: copies for a group of 1,000 are visible a fifth sooner.
+        options.set_memtable_factory(MemtableFactory::HashLinkList { bucket_count: ACCOUNT_LISTS });
+    }
     if keyspace == Keyspace::Blob {
         options.set_write_buffer_size((memory / 4).clamp(16 << 20, 128 << 20));
         options.set_enable_blob_files(true);
@@ -274,7 +283,8 @@ impl Writer {
 /// writes the same few rows of an account. Never older than the database: a batch that cannot be written poisons it.
 #[derive(Default)]
 struct Recent {
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// By keys of our own numbers: nobody else can make them collide.
+    rows: FxHashMap<Vec<u8>, Option<Vec<u8>>>,
     /// Of all that came in; what it replaced is not taken off.
     octets: usize,
 }
@@ -318,9 +328,18 @@ struct View<'a> {
     snapshot: rocksdb::Snapshot<'a>,
 }
 
+impl View<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        // Ranges may span several prefixes of a keyspace that has some.
+        options.set_total_order_seek(true);
+        options
+    }
+}
+
 impl Snapshot for View<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.snapshot.get_cf(family(self.db, keyspace)?, key).map_err(read_failed)
+        self.snapshot.get_cf_opt(family(self.db, keyspace)?, key, self.options()).map_err(read_failed)
     }
 
     fn range(
@@ -333,7 +352,7 @@ impl Snapshot for View<'_> {
         if from >= to {
             return Ok(());
         }
-        let mut options = ReadOptions::default();
+        let mut options = self.options();
         options.set_iterate_upper_bound(to);
         let mut iterator = self.snapshot.raw_iterator_cf_opt(family(self.db, keyspace)?, options);
         iterator.seek(from);
@@ -356,7 +375,7 @@ impl Snapshot for View<'_> {
         if from >= to {
             return Ok(());
         }
-        let mut options = ReadOptions::default();
+        let mut options = self.options();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let mut iterator = self.snapshot.raw_iterator_cf_opt(family(self.db, keyspace)?, options);
@@ -379,20 +398,11 @@ fn family(db: &DB, keyspace: Keyspace) -> Result<&ColumnFamily, Error> {
 /// from the top of the skip list.
 fn hinted(keyspace: Keyspace) -> usize {
     match keyspace {
-        // Account and mailbox: the next message stands right behind the last. With the line below, a copy for a group of
-        // 1,000 takes 26 µs instead of 29 (without the optimiser).
-        Keyspace::Entry => 8,
-        // Account: a new version of a mailbox stands right before the last.
-        Keyspace::Mailbox => 4,
+        // The next message of a mailbox stands right behind the last. Without it a copy for a group of 1,000 takes a tenth
+        // more.
+        Keyspace::Entry => key::MAILBOX_OCTETS,
         // Rows are written in the order of their keys: the next one stands behind the last.
-        Keyspace::Blob
-        | Keyspace::Message
-        | Keyspace::Reference
-        | Keyspace::Change
-        | Keyspace::Directory
-        | Keyspace::Queue
-        | Keyspace::Log
-        | Keyspace::Task => 1,
+        _ => 1,
     }
 }
 
@@ -401,6 +411,8 @@ fn read_failed(error: rocksdb::Error) -> Error {
     Error::Unavailable
 }
 
+/// Lists of a memtable among which the accounts that it has rows of are shared out: about as many as it has rows.
+const ACCOUNT_LISTS: usize = 16 << 10;
 /// Octets that are remembered of mailboxes.
 const MAX_RECENT: usize = 32 << 20;
 /// What a row costs beside its octets.
