@@ -80,7 +80,24 @@ impl Store {
         tokio::task::spawn_blocking(move || store.read_blocking(f)).await.unwrap_or(Err(Error::Unavailable))
     }
 
-    /// The same on the calling thread; not for the runtime's own threads.
+    /// The same for a few rows: at once if they are in memory, because going to another thread takes longer than reading
+    /// them. `f` runs again on a thread that may block if they are not.
+    pub async fn glance<T, F>(&self, f: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(&Reader<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let found = {
+            let snapshot = self.inner.engine.snapshot_in_memory();
+            f(&Reader { snapshot: &*snapshot })
+        };
+        match found {
+            Err(Error::Unavailable) => self.read(f).await,
+            found => found,
+        }
+    }
+
+    /// As [`Store::read`] on the calling thread; not for the runtime's own threads.
     pub fn read_blocking<T>(&self, f: impl FnOnce(&Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let snapshot = self.inner.engine.snapshot();
         f(&Reader { snapshot: &*snapshot })

@@ -194,6 +194,35 @@ fn many_versions_of_a_row_are_told_apart() {
 }
 
 #[test]
+fn what_is_not_in_memory_is_not_waited_for() {
+    let bench = Bench::rocks();
+    submit(&*bench.engine, vec![put(&row(1, b"f"), b"v")]).unwrap();
+    let key = row(1, b"f");
+    let in_memory = |bench: &Bench| bench.engine.snapshot_in_memory().get(Keyspace::Mailbox, &key);
+    assert_eq!(in_memory(&bench), Ok(Some(b"v".to_vec())));
+    let bench = bench.reopen();
+    assert_eq!(in_memory(&bench), Err(Error::Unavailable));
+    assert_eq!(bench.engine.snapshot().get(Keyspace::Mailbox, &key), Ok(Some(b"v".to_vec())));
+    assert_eq!(in_memory(&bench), Ok(Some(b"v".to_vec())));
+}
+
+#[tokio::test]
+async fn a_glance_reads_what_is_on_the_disk_as_well() {
+    for bench in Bench::all() {
+        let store = bench.store().await;
+        accounts(&store, [1]).await;
+        deliver(&store, b"a", &[(account(1), MailboxId::INBOX)]).await.unwrap();
+        drop(store);
+        let bench = bench.reopen();
+        let store = bench.store().await;
+        let look =
+            |number| store.glance(move |reader| Ok(reader.mailbox(account(number), MailboxId::INBOX)?.counts.messages));
+        assert_eq!(look(1).await, Ok(1));
+        assert_eq!(look(2).await, Err(Error::NotFound));
+    }
+}
+
+#[test]
 fn a_snapshot_does_not_see_later_commits() {
     for bench in Bench::all() {
         let engine = &*bench.engine;

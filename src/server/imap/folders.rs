@@ -17,13 +17,15 @@ pub async fn delete(context: &mut Context, user: &User, name: MailboxName) -> Re
     if name.is_inbox() {
         return Err(Reason::KeepsInbox.into());
     }
-    let account = user.id();
-    let store = &context.services.store;
-    let wanted = name.clone();
-    let found = store.read(move |r| Ok(r.folders(account)?.find(&wanted).map(|f| f.id))).await?;
-    let id = found.ok_or(Failure::Refused(Reason::Store(Error::NotFound)))?;
-    store.delete_folder(account, name).await?;
+    let id = find(context, user, &name).await?.ok_or(Failure::Refused(Reason::Store(Error::NotFound)))?;
+    context.services.store.delete_folder(user.id(), name).await?;
     Ok(id)
+}
+
+/// The account's mailbox of that name.
+pub async fn find(context: &Context, user: &User, name: &MailboxName) -> Result<Option<MailboxId>, Error> {
+    let (account, name) = (user.id(), name.clone());
+    context.services.store.glance(move |r| Ok(r.folders(account)?.find(&name).map(|f| f.id))).await
 }
 
 /// RENAME
@@ -45,11 +47,14 @@ pub async fn subscribe(context: &mut Context, user: &User, name: MailboxName, su
 pub async fn status(context: &mut Context, user: &User, name: MailboxName, items: Vec<StatusItem>) -> Outcome {
     let account = user.id();
     let wanted = name.clone();
-    let read = context.services.store.read(move |r| {
+    let counts_recent = items.contains(&StatusItem::Recent);
+    let read = move |r: &Reader<'_>| {
         let id = r.folders(account)?.find(&wanted).map(|f| f.id).ok_or(Error::NotFound)?;
         values(r, account, id, &items)
-    });
-    let values = read.await?;
+    };
+    let store = &context.services.store;
+    // What is recent is counted message by message.
+    let values = if counts_recent { store.read(read).await? } else { store.glance(read).await? };
     context.say(|out| response::mailbox_status(out, &name, &values));
     Ok(Done::Plain)
 }

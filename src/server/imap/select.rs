@@ -26,7 +26,7 @@ pub async fn select(
     let account = user.id();
     let store = context.services.store.clone();
     let (id, recent) = store
-        .read(move |r| {
+        .glance(move |r| {
             let id = r.folders(account)?.find(&name).map(|f| f.id).ok_or(Error::NotFound)?;
             let mailbox = r.mailbox(account, id)?;
             Ok((id, mailbox.first_recent < mailbox.uid_next))

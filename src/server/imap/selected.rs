@@ -1,6 +1,7 @@
 //! A selected mailbox: the view and how it learns what happened (RFC 3501 §5.2, §7.4.1).
 
 use super::context::{Context, User};
+use super::folders;
 use super::status::{Failure, Reason};
 use super::view::{Expunges, Known, Update, View};
 use crate::mail::{AccountId, MailboxId, UidSet};
@@ -106,9 +107,7 @@ impl Selected {
 
 /// The account's mailbox of that name, for a command that writes to it.
 pub async fn target(context: &Context, user: &User, name: crate::mail::MailboxName) -> Result<MailboxId, Failure> {
-    let account = user.id();
-    let found = context.services.store.read(move |r| Ok(r.folders(account)?.find(&name).map(|f| f.id))).await?;
-    found.ok_or(Failure::Refused(Reason::TryCreate))
+    folders::find(context, user, &name).await?.ok_or(Failure::Refused(Reason::TryCreate))
 }
 
 fn write(out: &mut Vec<u8>, view: &View, update: &Update, numbering: Numbering) {

@@ -38,6 +38,10 @@ impl Engine for Faulty {
         self.inner.snapshot()
     }
 
+    fn snapshot_in_memory(&self) -> Box<dyn Snapshot + '_> {
+        self.inner.snapshot_in_memory()
+    }
+
     fn submit(&self, transaction: Transaction) -> oneshot::Receiver<Result<(), Error>> {
         let spend = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
         match self.allowance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend) {

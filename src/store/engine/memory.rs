@@ -21,6 +21,10 @@ impl Engine for Memory {
         Box::new(View(self.map.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 
+    fn snapshot_in_memory(&self) -> Box<dyn Snapshot + '_> {
+        self.snapshot()
+    }
+
     fn submit(&self, mut transaction: Transaction) -> oneshot::Receiver<Result<(), Error>> {
         let (answer, receiver) = oneshot::channel();
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);

@@ -125,6 +125,9 @@ pub trait Engine: Send + Sync + Debug {
     /// A consistent view of everything committed so far.
     fn snapshot(&self) -> Box<dyn Snapshot + '_>;
 
+    /// The same view, but what would wait for the disk fails with [`Error::Unavailable`].
+    fn snapshot_in_memory(&self) -> Box<dyn Snapshot + '_>;
+
     /// Queues a transaction; the answer comes when it is as durable as it asked to be. Transactions of one caller
     /// run in the order of submission. [`Error::Unavailable`] after a failed write, until the engine is opened anew.
     fn submit(&self, transaction: Transaction) -> oneshot::Receiver<Result<(), Error>>;

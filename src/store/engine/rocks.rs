@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, LogLevel,
-    MemtableFactory, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind, LogLevel,
+    MemtableFactory, Options, ReadOptions, ReadTier, WriteBatch, WriteBufferManager, WriteOptions,
 };
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
@@ -124,7 +124,11 @@ fn family_options(keyspace: Keyspace, cache: &Cache, memory: usize) -> Result<Op
 
 impl Engine for Rocks {
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
-        Box::new(View { db: &self.db, snapshot: self.db.snapshot() })
+        Box::new(View { db: &self.db, snapshot: self.db.snapshot(), tier: ReadTier::All })
+    }
+
+    fn snapshot_in_memory(&self) -> Box<dyn Snapshot + '_> {
+        Box::new(View { db: &self.db, snapshot: self.db.snapshot(), tier: ReadTier::BlockCache })
     }
 
     fn submit(&self, transaction: Transaction) -> oneshot::Receiver<Result<(), Error>> {
@@ -326,6 +330,7 @@ impl Batch {
 struct View<'a> {
     db: &'a DB,
     snapshot: rocksdb::Snapshot<'a>,
+    tier: ReadTier,
 }
 
 impl View<'_> {
@@ -333,6 +338,7 @@ impl View<'_> {
         let mut options = ReadOptions::default();
         // Ranges may span several prefixes of a keyspace that has some.
         options.set_total_order_seek(true);
+        options.set_read_tier(self.tier);
         options
     }
 }
@@ -407,7 +413,10 @@ fn hinted(keyspace: Keyspace) -> usize {
 }
 
 fn read_failed(error: rocksdb::Error) -> Error {
-    tracing::error!(%error, "store read failed");
+    // Not in memory, which is all that was asked.
+    if error.kind() != ErrorKind::Incomplete {
+        tracing::error!(%error, "store read failed");
+    }
     Error::Unavailable
 }
 
