@@ -509,9 +509,9 @@ impl Editor {
         record::encode_usage(self.usage)
     }
 
-    /// Goes on behind these writes.
-    pub(super) fn behind(&mut self, writes: Vec<Write>) {
-        self.writes = writes;
+    /// For an editor that has written nothing yet: goes on behind these writes.
+    pub(super) fn behind(self, writes: Vec<Write>) -> Self {
+        Self { writes, ..self }
     }
 
     /// All writes, with the mailbox's own record, and the usage if it has changed.

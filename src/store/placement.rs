@@ -231,7 +231,7 @@ struct Desk {
     changed: Option<Changed>,
     /// What editors, now closed, have written.
     writes: Vec<Write>,
-    /// The mailboxes' own rows, which stand in another keyspace than the entries: each memtable is gone through once.
+    /// Rows of the mailbox keyspace: behind all entries, so that the two memtables do not take turns.
     rows: Vec<Write>,
 }
 
@@ -259,8 +259,7 @@ impl Desk {
                 (None, Some(inbox)) => editor.beside_inbox(inbox)?,
                 (None, None) => {}
             }
-            editor.behind(std::mem::take(&mut self.writes));
-            self.editor = Some(editor);
+            self.editor = Some(editor.behind(std::mem::take(&mut self.writes)));
         }
         self.editor.as_mut().ok_or(Error::Corrupt)
     }

@@ -1,4 +1,4 @@
-//! Reading: one consistent snapshot, synchronous, for a thread that may block.
+//! Reading: one consistent snapshot, synchronous, for a thread that may block, or for a few rows in memory.
 
 use super::engine::{Key, Keyspace, Snapshot};
 use super::mailbox::CHANGES_KEPT;
@@ -6,7 +6,7 @@ use super::record::{self, ChangeRow, Usage};
 use super::{Counts, Entry, Error, Folders, Mailbox, Store, key};
 use crate::mail::{AccountId, BlobId, MailboxId, ModSeq, Span, Uid, UidSet};
 
-/// One consistent view of the store. Made by [`Store::read`].
+/// One consistent view of the store. Made by [`Store::read`] and [`Store::glance`].
 pub struct Reader<'a> {
     pub(super) snapshot: &'a dyn Snapshot,
 }

@@ -204,6 +204,12 @@ fn what_is_not_in_memory_is_not_waited_for() {
     assert_eq!(in_memory(&bench), Err(Error::Unavailable));
     assert_eq!(bench.engine.snapshot().get(Keyspace::Mailbox, &key), Ok(Some(b"v".to_vec())));
     assert_eq!(in_memory(&bench), Ok(Some(b"v".to_vec())));
+    // Nor is what takes long to read, as a row that lists 10,000 folders.
+    for (octets, is_read) in [(16 << 10, true), ((16 << 10) + 1, false)] {
+        let long = vec![b'x'; octets];
+        submit(&*bench.engine, vec![put(&key, &long)]).unwrap();
+        assert_eq!(in_memory(&bench), if is_read { Ok(Some(long)) } else { Err(Error::Unavailable) });
+    }
 }
 
 #[tokio::test]

@@ -125,7 +125,8 @@ pub trait Engine: Send + Sync + Debug {
     /// A consistent view of everything committed so far.
     fn snapshot(&self) -> Box<dyn Snapshot + '_>;
 
-    /// The same view, but what would wait for the disk fails with [`Error::Unavailable`].
+    /// The same view for a thread that may not wait: what would have to come from the disk, or is long, fails with
+    /// [`Error::Unavailable`].
     fn snapshot_in_memory(&self) -> Box<dyn Snapshot + '_>;
 
     /// Queues a transaction; the answer comes when it is as durable as it asked to be. Transactions of one caller
