@@ -149,24 +149,22 @@ async fn run_listener(
         Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s | Protocol::Admin => {
             let port = imap::Port { starttls, allow_plaintext_auth };
             let session = move |connection| {
-                let counted = services.metrics.session(name);
                 let session = imap::serve(connection, port, services.clone(), shutdown.clone());
-                async move {
-                    session.await;
-                    drop(counted);
-                }
+                during(services.metrics.session(name), session)
             };
             return front.run(socket, stop, session).await;
         }
     };
     let port = smtp::Port { role, starttls, allow_plaintext_auth };
     let session = move |connection| {
-        let counted = services.metrics.session(name);
         let session = smtp::serve(connection, port, services.clone(), shutdown.clone());
-        async move {
-            session.await;
-            drop(counted);
-        }
+        during(services.metrics.session(name), session)
     };
     front.run(socket, stop, session).await;
+}
+
+/// Runs a session, which is counted for as long.
+async fn during<Count>(counted: Count, session: impl Future<Output = ()>) {
+    session.await;
+    drop(counted);
 }

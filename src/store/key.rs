@@ -115,7 +115,7 @@ pub enum MailboxKey {
 
 /// Reads a key of the mailbox keyspace.
 pub fn parse_mailbox(key: &[u8]) -> Option<MailboxKey> {
-    let (account, rest) = key.split_first_chunk::<4>()?;
+    let (account, rest) = key.split_first_chunk::<ACCOUNT_OCTETS>()?;
     let account = AccountId::new(u32::from_be_bytes(*account))?;
     match rest {
         b"f" => Some(MailboxKey::Folders(account)),
