@@ -89,6 +89,12 @@ impl Directory {
         }
     }
 
+    /// The account whose primary address or alias this is, whatever its state.
+    pub fn holder(&self, address: &Address) -> Option<&Arc<Account>> {
+        let of_alias = || self.account(self.alias_at(address)?.account);
+        self.account_at(address).or_else(of_alias)
+    }
+
     /// The group of this address or group alias.
     pub fn group_at(&self, address: &Address) -> Option<&Arc<Group>> {
         match self.addresses.get(&address.key())? {

@@ -140,7 +140,7 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
         waiting: by_account.clone().filter(|(_, place)| stands(place)).collect(),
         claimed: by_account.map(|(account, _)| account).collect(),
         visiting: Vec::new(),
-        been_at: facts.delivered_to.iter().filter_map(|address| owner(directory, address)).collect(),
+        been_at: facts.delivered_to.iter().filter_map(|address| Some(directory.holder(address)?.id)).collect(),
         addresses: HashSet::new(),
         plan: Plan::default(),
         domains: HashMap::new(),
@@ -164,12 +164,6 @@ pub fn plan(directory: &Directory, sender: &Sender, facts: &Facts, deliveries: &
         }
     }
     planner.plan
-}
-
-/// Whose address it is, its first or another.
-fn owner(directory: &Directory, address: &Address) -> Option<AccountId> {
-    let of_alias = || directory.alias_at(address).map(|alias| alias.account);
-    directory.account_at(address).map(|account| account.id).or_else(of_alias)
 }
 
 fn account_of(to: &Receiver) -> Option<AccountId> {

@@ -251,8 +251,7 @@ impl<'a> Resolver<'a> {
         if !ours(address.domain().and_then(|d| directory.organisation_of(d))) {
             return Found::External(address.clone());
         }
-        let alias_owner = directory.alias_at(address).and_then(|alias| directory.account(alias.account));
-        if let Some(account) = directory.account_at(address).or(alias_owner) {
+        if let Some(account) = directory.holder(address) {
             // One in the recycle bin keeps what refers to it, for its return.
             return if account.state == AccountState::Removing { Found::Nobody } else { Found::Account(account.id) };
         }
