@@ -87,6 +87,8 @@ impl Store {
         T: Send + 'static,
         F: Fn(&Reader<'_>) -> Result<T, Error> + Send + 'static,
     {
+        // Many commands in a row, each answered at once, let other sessions take their turns.
+        tokio::task::coop::consume_budget().await;
         let found = {
             let snapshot = self.inner.engine.snapshot_in_memory();
             f(&Reader { snapshot: &*snapshot })
