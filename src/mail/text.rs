@@ -180,14 +180,21 @@ impl Folded {
         self.is_cut
     }
 
+    /// Makes room for so many octets more, within the limit.
+    pub fn reserve(&mut self, octets: usize) {
+        self.text.reserve(octets.min(self.limit.saturating_sub(self.text.len())));
+    }
+
     /// What comes next is another text: nothing is found across the two.
     pub fn separate(&mut self) {
-        self.text.push(SEPARATOR);
+        self.text.push(char::from(SEPARATOR));
     }
 
     /// Adds text. Normalisation never reaches across white space of ASCII, so each word is folded by itself, and those of
     /// ASCII cheaply.
     pub fn push(&mut self, text: &str) {
+        // Folding makes most texts no longer.
+        self.reserve(text.len());
         if text.is_ascii() {
             return self.ascii(text);
         }
@@ -214,25 +221,50 @@ impl Folded {
         }
     }
 
-    /// The same for ASCII, in which there is nothing to normalise. Lines without controls and double spaces, which most
-    /// are, are taken as a whole: 3.1 µs instead of 4.8 for the two texts of a mail of 2 KiB.
+    /// The same for ASCII, in which there is nothing to normalise. Pieces without controls and double spaces, which most
+    /// are, are looked at as a whole: a mail of 2 KiB is inspected in 1.9 µs instead of 2.3.
     fn ascii(&mut self, text: &str) {
-        for line in text.split_inclusive('\n') {
-            let body = line.strip_suffix('\n').map_or(line, |body| body.strip_suffix('\r').unwrap_or(body));
-            if !is_plain(body.as_bytes()) || self.text.len().saturating_add(line.len()) > self.limit {
-                self.octets(line);
-                continue;
-            }
-            let body = if self.is_spaced() { body.strip_prefix(' ').unwrap_or(body) } else { body };
-            let start = self.text.len();
-            self.text.push_str(body);
-            if let Some(body) = self.text.get_mut(start..) {
-                body.make_ascii_lowercase();
-            }
-            if line.ends_with('\n') {
-                self.space();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at_checked(piece_length(rest.as_bytes())).unwrap_or((rest, ""));
+            rest = behind;
+            if !self.plain(piece) {
+                for line in piece.split_inclusive('\n') {
+                    if !self.plain(line) {
+                        self.octets(line);
+                    }
+                }
             }
         }
+    }
+
+    /// Takes lines with nothing in them that is dropped but where they end; false if they are others.
+    fn plain(&mut self, piece: &str) -> bool {
+        let is_taken = is_plain(piece.as_bytes()) && self.text.len().saturating_add(piece.len()) <= self.limit;
+        if is_taken {
+            self.lines(piece);
+        }
+        is_taken
+    }
+
+    fn lines(&mut self, piece: &str) {
+        let start = self.text.len();
+        let mut rest = piece;
+        while let Some((line, behind)) = memchr::memchr(b'\n', rest.as_bytes()).and_then(|at| rest.split_at_checked(at))
+        {
+            self.spaced(line.strip_suffix('\r').unwrap_or(line));
+            self.space();
+            rest = behind.strip_prefix('\n').unwrap_or_default();
+        }
+        self.spaced(rest);
+        if let Some(added) = self.text.get_mut(start..) {
+            added.make_ascii_lowercase();
+        }
+    }
+
+    /// A line of single spaces.
+    fn spaced(&mut self, line: &str) {
+        self.text.push_str(if self.is_spaced() { line.strip_prefix(' ').unwrap_or(line) } else { line });
     }
 
     fn octets(&mut self, text: &str) {
@@ -277,15 +309,26 @@ impl Folded {
 
     /// A space would follow another one, or the start of a text.
     fn is_spaced(&self) -> bool {
-        self.text.ends_with([' ', SEPARATOR])
+        self.text.as_bytes().last().is_some_and(|last| [b' ', SEPARATOR].contains(last))
     }
 }
 
-/// Only what is seen, and single spaces. Without early ends, so that many octets are looked at at once.
-fn is_plain(line: &[u8]) -> bool {
-    let is_seen = line.iter().fold(true, |all, octet| all & (b' '..=b'~').contains(octet));
-    let pairs = line.iter().zip(line.get(1..).unwrap_or_default());
-    is_seen & !pairs.fold(false, |any, (a, b)| any | ((*a == b' ') & (*b == b' ')))
+/// Octets of the lines at the start of a text that are looked at together; of a line that is longer, the start.
+fn piece_length(text: &[u8]) -> usize {
+    let piece = text.get(..PIECE).unwrap_or(text);
+    if piece.len() == text.len() {
+        return text.len();
+    }
+    memchr::memrchr(b'\n', piece).map_or(piece.len(), |at| at + 1)
+}
+
+/// Only what is seen, single spaces and ends of lines. Without early ends, so that many octets are looked at at once.
+fn is_plain(piece: &[u8]) -> bool {
+    let is_taken = |octet: u8| (b' '..=b'~').contains(&octet) | (octet == b'\r') | (octet == b'\n');
+    let are_taken = piece.iter().fold(true, |all, octet| all & is_taken(*octet));
+    let is_odd = |a: u8, b: u8| ((a == b' ') & (b == b' ')) | ((a == b'\r') & (b != b'\n'));
+    let pairs = piece.iter().zip(piece.get(1..).unwrap_or_default());
+    are_taken & !pairs.fold(false, |any, (a, b)| any | is_odd(*a, *b)) & (piece.last() != Some(&b'\r'))
 }
 
 /// Octets of `text` up to its first word that is not ASCII.
@@ -330,7 +373,10 @@ fn is_ideographic(c: Option<char>) -> bool {
 }
 
 /// No folded text has it inside, since white space becomes a space.
-const SEPARATOR: char = '\n';
+const SEPARATOR: u8 = b'\n';
+
+/// Octets whose passes take longer than what comes before and after them.
+const PIECE: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -419,6 +465,23 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn ascii_is_folded_in_pieces_as_octet_by_octet(
+            text in "([!-~ ]{0,60}|[!-~]{0,60}\r\n| |\t|\r|\n|\x00){0,90}",
+            before in "[a ]{0,2}",
+            limit in 0..4000_usize,
+        ) {
+            for limit in [limit, usize::MAX] {
+                let (mut pieces, mut octets) = (Folded::with_limit(limit), Folded::with_limit(limit));
+                pieces.octets(&before);
+                octets.octets(&before);
+                pieces.push(&text);
+                octets.octets(&text);
+                proptest::prop_assert_eq!(pieces.as_str(), octets.as_str());
+                proptest::prop_assert_eq!(pieces.is_cut(), octets.is_cut());
+            }
+        }
+
         #[test]
         fn words_are_folded_together_as_one_by_one(
             words in proptest::collection::vec("[aBé机İ\\x00.]{0,4}", 0..12),

@@ -11,15 +11,15 @@ use super::header::unfold;
 /// The text of a header field's value: unfolded, encoded-words decoded, other octets taken as UTF-8, else as
 /// windows-1252.
 pub fn decode_text(value: &[u8]) -> String {
-    let value = unfold(value);
-    if value.is_ascii() && memchr::memmem::find(&value, b"=?").is_none() {
-        return String::from_utf8(value).unwrap_or_default();
+    if let Some(text) = plain_text(value) {
+        return text.to_owned();
     }
+    let value = unfold(value);
     let mut out = String::with_capacity(value.len());
     // A character may be split between encoded-words that follow each other, so octets of one charset are collected.
     let mut pending: Option<(&[u8], Vec<u8>)> = None;
     let (mut plain_from, mut search_from) = (0, 0);
-    while let Some(at) = value.get(search_from..).and_then(|rest| memchr::memmem::find(rest, b"=?")) {
+    while let Some(at) = value.get(search_from..).and_then(word_start) {
         let at = search_from + at;
         let Some(word) = value.get(at..).and_then(EncodedWord::parse) else {
             search_from = at + 2;
@@ -46,6 +46,18 @@ pub fn decode_text(value: &[u8]) -> String {
     flush(&mut pending, &mut out);
     plain(value.get(plain_from..).unwrap_or_default(), &mut out);
     out
+}
+
+/// The value, if that is already what it says: one line of ASCII without encoded-words, as most are.
+pub fn plain_text(value: &[u8]) -> Option<&str> {
+    let value = value.trim_ascii();
+    let is_plain = value.is_ascii() && memchr::memchr2(b'\r', b'\n', value).is_none() && word_start(value).is_none();
+    std::str::from_utf8(value).ok().filter(|_| is_plain)
+}
+
+/// Where an encoded-word may start. Most values are too short for the preparations of a search for two octets.
+fn word_start(value: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'=', value).find(|at| value.get(at + 1) == Some(&b'?'))
 }
 
 fn flush(pending: &mut Option<(&[u8], Vec<u8>)>, out: &mut String) {

@@ -4,7 +4,7 @@
 //! blank line. Line ends may be CRLF or LF. Lines that are no header field are yielded with an empty name, so that
 //! nothing of the block is lost.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// One header field as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,11 @@ fn keep(block: &[u8], wanted: impl Fn(&Field<'_>) -> bool) -> Vec<u8> {
 
 /// Without line ends (RFC 5322 §2.2.3) and without white space at either end.
 pub fn unfold(value: &[u8]) -> Vec<u8> {
-    value.trim_ascii().iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()
+    let value = value.trim_ascii();
+    if memchr2(b'\r', b'\n', value).is_none() {
+        return value.to_vec();
+    }
+    value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,13 @@
 //! Parameters are passed on as received, RFC 2231 forms included, since every client decodes them. A Content-Type that
 //! cannot be read counts as missing (RFC 2045 §5.2).
 
+use std::borrow::Cow;
+
 use super::header::{Field, fields};
 use super::wire;
+
+/// Names and values as received.
+type Parameters<'a> = Vec<(&'a [u8], Cow<'a, [u8]>)>;
 
 /// What the header of a part says.
 #[derive(Debug, Default)]
@@ -53,10 +58,10 @@ impl Mime {
         let basic = &mut mime.basic;
         let is_multipart = matches!(mime.kind, Kind::Multipart { .. });
         if !is_multipart {
-            wire::quoted(&content_type.main, basic);
+            wire::quoted(content_type.main, basic);
             basic.push(b' ');
         }
-        wire::quoted(&content_type.sub, basic);
+        wire::quoted(content_type.sub, basic);
         if place.is_brief {
             if !is_multipart {
                 mime.basic.extend_from_slice(b" NIL NIL NIL ");
@@ -111,57 +116,71 @@ impl TextCoding {
         let content_type = found.content_type.and_then(ContentType::parse);
         // A multipart that is asked about is one without parts, and so is shown as text.
         let is_textual = |main: &[u8]| main.eq_ignore_ascii_case(b"text") || main.eq_ignore_ascii_case(b"multipart");
-        let is_text = content_type.as_ref().is_none_or(|t| is_textual(&t.main));
+        let is_text = content_type.as_ref().is_none_or(|t| is_textual(t.main));
         let charset = content_type.as_ref().and_then(|t| t.parameter(b"charset"));
         Self { is_text, charset, encoding: Encoding::parse(found.encoding) }
     }
 }
 
-/// What the header of a part says about its content; names are in lower case.
+/// What the header of a part says about its content.
 #[derive(Debug)]
-pub(super) struct Labels {
+pub(super) struct Labels<'a> {
     /// `text/plain` without a type that can be read (RFC 2045 §5.2).
-    pub main: Vec<u8>,
-    pub sub: Vec<u8>,
-    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    main: &'a [u8],
+    sub: &'a [u8],
+    pub parameters: Parameters<'a>,
     /// Empty without one.
-    pub disposition: Vec<u8>,
-    pub disposition_parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    disposition: &'a [u8],
+    pub disposition_parameters: Parameters<'a>,
     /// Content-ID, without its angle brackets.
-    pub id: Option<Vec<u8>>,
+    pub id: Option<&'a [u8]>,
     pub encoding: Encoding,
     /// False for a transfer encoding that nobody here knows.
     pub is_encoding_known: bool,
 }
 
-impl Labels {
+impl<'a> Labels<'a> {
     /// Reads a part's header.
-    pub fn parse(block: &[u8]) -> Self {
+    pub fn parse(block: &'a [u8]) -> Self {
         let found = Found::collect(block);
         let content_type =
             found.content_type.and_then(ContentType::parse).unwrap_or_else(|| ContentType::plain("text", "plain"));
         let mut disposition = Input::new(found.disposition.unwrap_or_default());
-        let kind = disposition.token().unwrap_or_default();
-        let encoding = token_of(found.encoding.unwrap_or_default()).to_ascii_lowercase();
-        let id = |value: &[u8]| {
+        let encoding = token_of(found.encoding.unwrap_or_default());
+        let id = |value: &'a [u8]| {
             let value = value.strip_prefix(b"<").unwrap_or(value);
-            value.strip_suffix(b">").unwrap_or(value).to_vec()
+            value.strip_suffix(b">").unwrap_or(value)
         };
         Self {
-            main: content_type.main.to_ascii_lowercase(),
-            sub: content_type.sub.to_ascii_lowercase(),
+            main: content_type.main,
+            sub: content_type.sub,
             parameters: content_type.parameters,
-            disposition: kind.to_ascii_lowercase(),
+            disposition: disposition.token().unwrap_or_default(),
             disposition_parameters: disposition.parameters(),
             id: found.id.map(|value| id(bounded(value))).filter(|id| !id.is_empty()),
             encoding: Encoding::parse(found.encoding),
-            is_encoding_known: ENCODINGS.contains(&encoding.as_slice()),
+            is_encoding_known: ENCODINGS.iter().any(|known| known.eq_ignore_ascii_case(encoding)),
         }
+    }
+
+    /// The type is this, whatever the subtype.
+    pub fn is_any(&self, main: &str) -> bool {
+        self.main.eq_ignore_ascii_case(main.as_bytes())
     }
 
     /// The type and subtype are these.
     pub fn is(&self, main: &str, sub: &str) -> bool {
-        self.main == main.as_bytes() && self.sub == sub.as_bytes()
+        self.is_any(main) && self.sub.eq_ignore_ascii_case(sub.as_bytes())
+    }
+
+    /// It has a disposition.
+    pub fn has_disposition(&self) -> bool {
+        !self.disposition.is_empty()
+    }
+
+    /// The disposition is `inline` (RFC 2183 §2.1).
+    pub fn is_inline(&self) -> bool {
+        self.disposition.eq_ignore_ascii_case(b"inline")
     }
 }
 
@@ -184,7 +203,7 @@ impl Encoding {
 }
 
 /// The kind of the part, and the type under which it is shown.
-fn decide(given: Option<ContentType>, encoding: Option<&[u8]>, place: Place) -> (Kind, ContentType) {
+fn decide<'a>(given: Option<ContentType<'a>>, encoding: Option<&[u8]>, place: Place) -> (Kind, ContentType<'a>) {
     let Some(mut given) = given else {
         if place.in_digest && !place.must_be_leaf {
             return (Kind::Message, ContentType::plain("message", "rfc822"));
@@ -192,18 +211,18 @@ fn decide(given: Option<ContentType>, encoding: Option<&[u8]>, place: Place) -> 
         return (Kind::Text, ContentType::default());
     };
     let is = |name: &[u8], want: &[u8]| name.eq_ignore_ascii_case(want);
-    if is(&given.main, b"multipart") {
+    if is(given.main, b"multipart") {
         let boundary = given.boundary().filter(|b| !b.is_empty() && b.len() <= MAX_BOUNDARY);
         return match boundary {
             Some(boundary) if !place.must_be_leaf => {
-                let is_digest = is(&given.sub, b"digest");
+                let is_digest = is(given.sub, b"digest");
                 (Kind::Multipart { boundary, is_digest }, given)
             }
             // RFC 2046 §5.1.1: the boundary is required; without it there are no parts to show.
             _ => (Kind::Text, ContentType::default()),
         };
     }
-    if is(&given.main, b"message") && (is(&given.sub, b"rfc822") || is(&given.sub, b"global")) {
+    if is(given.main, b"message") && (is(given.sub, b"rfc822") || is(given.sub, b"global")) {
         // RFC 2046 §5.2.1: no encoding other than 7bit, 8bit and binary is permitted, so the structure inside is
         // out of reach; RFC 3501 §7.4.2 has no message/rfc822 without envelope.
         if place.must_be_leaf || Encoding::parse(encoding) != Encoding::Identity {
@@ -211,10 +230,10 @@ fn decide(given: Option<ContentType>, encoding: Option<&[u8]>, place: Place) -> 
         }
         return (Kind::Message, given);
     }
-    if is(&given.main, b"text") {
+    if is(given.main, b"text") {
         // RFC 2046 §4.1.2: the default charset.
         if !given.parameters.iter().any(|(name, _)| is(name, b"charset") || is(name, b"charset*")) {
-            given.parameters.push((b"CHARSET".to_vec(), b"US-ASCII".to_vec()));
+            given.parameters.push(US_ASCII);
         }
         return (Kind::Text, given);
     }
@@ -222,26 +241,25 @@ fn decide(given: Option<ContentType>, encoding: Option<&[u8]>, place: Place) -> 
 }
 
 /// Type, subtype and parameters as received.
-struct ContentType {
-    main: Vec<u8>,
-    sub: Vec<u8>,
-    parameters: Vec<(Vec<u8>, Vec<u8>)>,
+struct ContentType<'a> {
+    main: &'a [u8],
+    sub: &'a [u8],
+    parameters: Parameters<'a>,
 }
 
 /// RFC 2045 §5.2.
-impl Default for ContentType {
+impl Default for ContentType<'_> {
     fn default() -> Self {
-        let charset = (b"CHARSET".to_vec(), b"US-ASCII".to_vec());
-        Self { parameters: vec![charset], ..Self::plain("TEXT", "PLAIN") }
+        Self { parameters: vec![US_ASCII], ..Self::plain("TEXT", "PLAIN") }
     }
 }
 
-impl ContentType {
-    fn plain(main: &str, sub: &str) -> Self {
-        Self { main: main.as_bytes().to_vec(), sub: sub.as_bytes().to_vec(), parameters: Vec::new() }
+impl<'a> ContentType<'a> {
+    fn plain(main: &'static str, sub: &'static str) -> Self {
+        Self { main: main.as_bytes(), sub: sub.as_bytes(), parameters: Vec::new() }
     }
 
-    fn parse(value: &[u8]) -> Option<Self> {
+    fn parse(value: &'a [u8]) -> Option<Self> {
         let mut input = Input::new(value);
         let main = input.token()?;
         input.skip_space();
@@ -249,11 +267,11 @@ impl ContentType {
         input.skip_space();
         let sub = input.token()?;
         (main.len() <= MAX_NAME && sub.len() <= MAX_NAME).then_some(())?;
-        Some(Self { main: main.to_vec(), sub: sub.to_vec(), parameters: input.parameters() })
+        Some(Self { main, sub, parameters: input.parameters() })
     }
 
     fn parameter(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.parameters.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+        self.parameters.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_vec())
     }
 
     /// The boundary parameter; in pieces if it was continued (RFC 2231 §3).
@@ -273,7 +291,7 @@ impl ContentType {
 }
 
 /// RFC 3501 §9: `body-fld-param`.
-fn parameters(parameters: &[(Vec<u8>, Vec<u8>)], out: &mut Vec<u8>) {
+fn parameters(parameters: &[(&[u8], Cow<'_, [u8]>)], out: &mut Vec<u8>) {
     if parameters.is_empty() {
         return out.extend_from_slice(b"NIL");
     }
@@ -348,18 +366,19 @@ impl<'a> Found<'a> {
         let mut found = Self::default();
         for field in fields(block).take(MAX_FIELDS) {
             let Some(rest) = content_name(&field) else { continue };
-            let first = match rest.to_ascii_lowercase().as_slice() {
-                b"type" => &mut found.content_type,
-                b"transfer-encoding" => &mut found.encoding,
-                b"id" => &mut found.id,
-                b"description" => &mut found.description,
-                b"md5" => &mut found.md5,
-                b"disposition" => &mut found.disposition,
-                b"language" => &mut found.language,
-                b"location" => &mut found.location,
-                _ => continue,
-            };
-            first.get_or_insert(field.raw_value());
+            let kinds = [
+                (&b"type"[..], &mut found.content_type),
+                (b"transfer-encoding", &mut found.encoding),
+                (b"id", &mut found.id),
+                (b"description", &mut found.description),
+                (b"md5", &mut found.md5),
+                (b"disposition", &mut found.disposition),
+                (b"language", &mut found.language),
+                (b"location", &mut found.location),
+            ];
+            if let Some((_, first)) = kinds.into_iter().find(|(name, _)| rest.eq_ignore_ascii_case(name)) {
+                first.get_or_insert(field.raw_value());
+            }
         }
         found
     }
@@ -412,14 +431,18 @@ impl<'a> Input<'a> {
     }
 
     fn token(&mut self) -> Option<&'a [u8]> {
-        let length = self.rest.iter().position(|b| !is_token(*b)).unwrap_or(self.rest.len());
+        let length = self
+            .rest
+            .iter()
+            .position(|b| !TOKEN.get(usize::from(*b)).is_some_and(|is_token| *is_token))
+            .unwrap_or(self.rest.len());
         let (token, rest) = self.rest.split_at(length);
         self.rest = rest;
         (!token.is_empty()).then_some(token)
     }
 
     /// `;name=value` as often as it comes. What is no parameter is skipped.
-    fn parameters(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn parameters(&mut self) -> Parameters<'a> {
         let mut found = Vec::new();
         while found.len() < MAX_PARAMETERS {
             let Some(at) = memchr::memchr(b';', self.rest) else { break };
@@ -431,13 +454,20 @@ impl<'a> Input<'a> {
                 continue;
             }
             self.skip_space();
-            let value = if self.take(b'"') { self.quoted() } else { self.bare().to_vec() };
-            found.push((name.to_vec(), value));
+            let value = if self.take(b'"') { self.quoted() } else { Cow::Borrowed(self.bare()) };
+            found.push((name, value));
         }
         found
     }
 
-    fn quoted(&mut self) -> Vec<u8> {
+    fn quoted(&mut self) -> Cow<'a, [u8]> {
+        // Most have nothing that is left out.
+        if let Some(end) = self.rest.iter().position(|b| b"\"\\\r\n".contains(b))
+            && let Some((value, [b'"', rest @ ..])) = self.rest.split_at_checked(end)
+        {
+            self.rest = rest;
+            return Cow::Borrowed(value);
+        }
         let mut out = Vec::new();
         while let [first, rest @ ..] = self.rest {
             self.rest = rest;
@@ -451,7 +481,7 @@ impl<'a> Input<'a> {
                 _ => out.push(*first),
             }
         }
-        out
+        Cow::Owned(out)
     }
 
     /// A value without quotes: also with characters that should be quoted, up to a semicolon or a comment.
@@ -466,10 +496,19 @@ impl<'a> Input<'a> {
     }
 }
 
-/// RFC 2045 §5.1: `token`.
-fn is_token(b: u8) -> bool {
-    (33..=126).contains(&b) && !b"()<>@,;:\\\"/[]?=".contains(&b)
-}
+/// RFC 2045 §5.1: what a `token` is made of, by octet.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet: u8 = 33;
+    while octet < 127 {
+        table[octet as usize] = !matches!(
+            octet,
+            b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\' | b'"' | b'/' | b'[' | b']' | b'?' | b'='
+        );
+        octet += 1;
+    }
+    table
+};
 
 /// RFC 2046 §5.1.1 has 70; some mailers are longer.
 pub(super) const MAX_BOUNDARY: usize = 250;
@@ -484,6 +523,9 @@ const MAX_VALUE: usize = 16 * 1024;
 const MAX_NAME: usize = 127;
 
 pub(super) const MAX_PARAMETERS: usize = 100;
+
+/// RFC 2046 §4.1.2: the default charset.
+const US_ASCII: (&[u8], Cow<'static, [u8]>) = (b"CHARSET", Cow::Borrowed(b"US-ASCII"));
 
 /// RFC 2045 §6.1; none is 7bit.
 const ENCODINGS: [&[u8]; 6] = [b"", b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"];

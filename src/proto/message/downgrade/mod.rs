@@ -40,8 +40,8 @@ pub struct Planner {
     measure: Measure,
     /// The header that is being read.
     header: Vec<u8>,
-    /// Of the last header.
-    labels: Option<Labels>,
+    /// Of the part that is being read.
+    part_header: Option<Vec<u8>>,
     header_edit: HeaderEdit,
     /// Where the last part that is signed or encrypted ends.
     protected_to: u64,
@@ -140,7 +140,7 @@ impl Planner {
             position: 0,
             measure: Measure::default(),
             header: Vec::new(),
-            labels: None,
+            part_header: None,
             header_edit: HeaderEdit::default(),
             protected_to: 0,
             edits: Vec::new(),
@@ -229,13 +229,13 @@ impl Planner {
         if !is_leaf {
             self.edit_header();
         }
-        self.labels = Some(labels);
+        self.part_header = Some(header);
         Ok(())
     }
 
     fn end_body(&mut self, to: u64, measure: &Measure) -> Result<(), NotPossible> {
         let is_beyond = measure.beyond > 0 && !self.takes_eight_bit;
-        let labels = self.labels.take();
+        let header = self.part_header.take();
         if !is_beyond && !measure.is_long {
             self.edit_header();
             return Ok(());
@@ -243,9 +243,10 @@ impl Planner {
         if self.is_protected(to) {
             return Err(NotPossible::Protected);
         }
-        let labels = labels.ok_or(NotPossible::Part)?;
+        let header = header.ok_or(NotPossible::Part)?;
+        let labels = Labels::parse(&header);
         // RFC 2046 §5.2: neither has an encoding of its own.
-        if labels.main == b"multipart" || labels.main == b"message" || !labels.is_encoding_known {
+        if labels.is_any("multipart") || labels.is_any("message") || !labels.is_encoding_known {
             return Err(NotPossible::Part);
         }
         let change = match labels.encoding {
@@ -253,7 +254,7 @@ impl Planner {
             Encoding::Base64 => Change::Rewrap,
             Encoding::QuotedPrintable => Change::Requote,
             // More than a third beyond ASCII is longer when quoted, and no easier to read.
-            Encoding::Identity if labels.main == b"text" && measure.beyond <= measure.octets / 3 => {
+            Encoding::Identity if labels.is_any("text") && measure.beyond <= measure.octets / 3 => {
                 Change::QuotedPrintable
             }
             Encoding::Identity => Change::Base64,

@@ -10,6 +10,12 @@ use super::super::decode::decode_charset;
 pub(super) fn decode<'a>(charset: Option<&str>, is_html: bool, octets: &'a [u8]) -> (Cow<'a, str>, bool) {
     let inner = if charset.is_none() && is_html { meta_charset(octets) } else { None };
     let label = charset.map(str::trim).or(inner.as_deref()).filter(|label| !label.eq_ignore_ascii_case("us-ascii"));
+    if label.is_some_and(|label| label.eq_ignore_ascii_case("utf-8"))
+        && octets.is_ascii()
+        && let Ok(text) = std::str::from_utf8(octets)
+    {
+        return (Cow::Borrowed(text), true);
+    }
     if let Some((encoding, length)) = Encoding::for_bom(octets) {
         let (text, had_errors) = encoding.decode_without_bom_handling(octets.get(length..).unwrap_or_default());
         return (text, !had_errors);

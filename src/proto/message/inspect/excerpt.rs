@@ -58,11 +58,11 @@ pub fn texts(root: &Part, outline: &Excerpt<'_>) -> Vec<Range<u64>> {
 }
 
 /// The body of such a part is inspected if nothing lies inside it: a text, or what a client may take for more.
-pub(super) fn is_read(labels: &Labels) -> bool {
-    is_html(labels) || [&b"text"[..], b"multipart", b"message"].contains(&labels.main.as_slice())
+pub(super) fn is_read(labels: &Labels<'_>) -> bool {
+    is_html(labels) || ["text", "multipart", "message"].iter().any(|main| labels.is_any(main))
 }
 
-pub(super) fn is_html(labels: &Labels) -> bool {
+pub(super) fn is_html(labels: &Labels<'_>) -> bool {
     labels.is("text", "html") || labels.is("application", "xhtml+xml")
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Deviation: styles are not looked at, so that text which they hide or show elsewhere counts where it stands.
 
-use std::ops::ControlFlow;
-
 use mail_parser::decoders::html::add_html_token;
 
 /// Text without tags, comments, scripts and style sheets, with character references decoded. Tags that start a block
@@ -119,14 +117,15 @@ fn after_comment(comment: &str) -> &str {
 
 /// A tag from its name on.
 fn tag<'a>(named: &'a str, is_end: bool, blocks: Blocks, out: &mut String) -> &'a str {
-    let end = named.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(named.len());
+    let ends = |b: u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'>');
+    let end = named.bytes().position(ends).unwrap_or(named.len());
     let (name, attributes) = named.split_at_checked(end).unwrap_or((named, ""));
     let rest = after_attributes(attributes);
-    let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-    if is(BLOCKS) {
+    let lower = || name.bytes().map(|b| b.to_ascii_lowercase());
+    if BLOCKS.binary_search_by(|known| known.bytes().cmp(lower())).is_ok() {
         blocks.mark(name, is_end, out);
     }
-    if !is_end && is(RAW) {
+    if !is_end && RAW.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return after_raw(rest, name);
     }
     rest
@@ -134,20 +133,22 @@ fn tag<'a>(named: &'a str, is_end: bool, blocks: Blocks, out: &mut String) -> &'
 
 /// Behind the `>` that is in no quoted attribute value.
 fn after_attributes(attributes: &str) -> &str {
-    let mut quote = None;
-    let mut after_equals = false;
-    let end = attributes.bytes().enumerate().try_for_each(|(at, b)| {
-        match (quote, b) {
-            (Some(open), _) if b == open => quote = None,
-            (Some(_), _) => {}
-            (None, b'>') => return ControlFlow::Break(at),
-            (None, b'"' | b'\'') if after_equals => quote = Some(b),
-            (None, _) => {}
+    let octets = attributes.as_bytes();
+    let after = |from: usize| octets.get(from..).unwrap_or_default();
+    let mut from = 0;
+    while let Some(at) = memchr::memchr3(b'>', b'"', b'\'', after(from)).map(|at| from + at) {
+        from = at + 1;
+        let open = octets.get(at).copied().unwrap_or_default();
+        if open == b'>' {
+            return attributes.get(from..).unwrap_or_default();
         }
-        after_equals = b == b'=' || (after_equals && b.is_ascii_whitespace());
-        ControlFlow::Continue(())
-    });
-    end.break_value().and_then(|at| attributes.get(at + 1..)).unwrap_or_default()
+        // Elsewhere a quotation mark is an octet like any other.
+        if octets.get(..at).is_some_and(|before| before.trim_ascii_end().ends_with(b"=")) {
+            let Some(end) = memchr::memchr(open, after(from)) else { break };
+            from += end + 1;
+        }
+    }
+    ""
 }
 
 /// Behind the end tag of a script or style sheet, in which nothing else is markup.
@@ -212,7 +213,7 @@ const UNQUOTE: &str = "\u{2}";
 /// Elements whose content is no markup and not shown.
 const RAW: &[&str] = &["script", "style"];
 
-/// Elements that start or end a line or a cell.
+/// Elements that start or end a line or a cell, sorted.
 const BLOCKS: &[&str] = &[
     "address",
     "article",
@@ -286,6 +287,8 @@ mod tests {
             ("plain", "plain"),
             ("f<b>oo</b>", "foo"),
             ("f<span style=\"a>b\" class='x>y'>oo", "foo"),
+            ("f<a b = \n\"c>=\"\"d>o<a b'c>o", "foo"),
+            ("f<a b=\"'>\" c='\">'>oo<a b=\"c>", "foo"),
             ("a<br>b<BR/>c</p>d", "a b c d"),
             ("<td>a</td><td>b</td>", " a  b "),
             ("a<!-- x > -->b<!--><i>c<!--->d<!-- x --!>e<!-- - -- --->f", "abcdef"),

@@ -21,7 +21,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::decode::{decode_base64, decode_quoted_printable, decode_text};
+use super::decode::{decode_base64, decode_quoted_printable, decode_text, plain_text};
 use super::header::{Field, fields};
 use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
@@ -55,7 +55,7 @@ impl Inspection {
     /// The same for a message whose structure is known: `root` is the top-level part of its summary. Of `content` it is
     /// enough to have the [`outline`] and the [`texts`].
     pub fn of_parts(content: &Excerpt<'_>, root: &Part, is_truncated: bool, limit: usize) -> Self {
-        let mut walk = Walk::new(is_truncated, limit);
+        let mut walk = Walk::new(is_truncated, limit, content.size());
         walk.part(content, root, 0);
         walk.finish()
     }
@@ -110,7 +110,10 @@ impl Inspection {
 pub fn subjects<'a>(header: impl Iterator<Item = Field<'a>>) -> Folded {
     let mut folded = Folded::with_limit(MAX_SUBJECTS);
     for field in header.filter(|field| field.is(b"Subject")) {
-        folded.push(&decode_text(field.raw_value()));
+        match plain_text(field.raw_value()) {
+            Some(text) => folded.push(text),
+            None => folded.push(&decode_text(field.raw_value())),
+        }
         folded.separate();
     }
     folded
@@ -131,9 +134,11 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(is_truncated: bool, limit: usize) -> Self {
+    /// `size` is what most texts of the message together do not exceed, in octets.
+    fn new(is_truncated: bool, limit: usize, size: usize) -> Self {
         // Folding makes text of two-octet charsets half as long again, and hostile text longer than that.
-        let body = Folded::with_limit(limit.saturating_mul(2));
+        let mut body = Folded::with_limit(limit.saturating_mul(2));
+        body.reserve(size.min(USUAL_TEXT));
         let found = Inspection {
             body,
             names: Vec::new(),
@@ -177,15 +182,15 @@ impl Walk {
     }
 
     /// What the header alone says: names, attachment or not, encrypted or not.
-    fn label(&mut self, labels: &Labels) {
+    fn label(&mut self, labels: &Labels<'_>) {
         let mut names = parameter::values(&labels.disposition_parameters, "filename");
         names.extend(parameter::values(&labels.parameters, "name"));
         // RFC 2183 §2.8: an unknown disposition is treated as attachment.
-        let has_disposition = !labels.disposition.is_empty() && labels.disposition != b"inline";
-        if has_disposition || (!names.is_empty() && labels.main != b"text") {
-            match &labels.id {
-                Some(_) if labels.main == b"image" && labels.disposition == b"inline" => {}
-                Some(id) if labels.main == b"image" => self.images.push(id.clone()),
+        let has_disposition = labels.has_disposition() && !labels.is_inline();
+        if has_disposition || (!names.is_empty() && !labels.is_any("text")) {
+            match labels.id {
+                Some(_) if labels.is_any("image") && labels.is_inline() => {}
+                Some(id) if labels.is_any("image") => self.images.push(id.to_vec()),
                 _ => self.found.has_attachment = true,
             }
         }
@@ -216,11 +221,11 @@ impl Walk {
         self.found.names.push(name);
     }
 
-    fn leaf(&mut self, labels: &Labels, body: &[u8], depth: usize) {
-        if labels.main == b"message" && (labels.sub == b"rfc822" || labels.sub == b"global") {
+    fn leaf(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) {
+        if labels.is("message", "rfc822") || labels.is("message", "global") {
             return self.encoded_message(labels, body, depth);
         }
-        if labels.main == b"multipart" || labels.is("message", "partial") {
+        if labels.is_any("multipart") || labels.is("message", "partial") {
             // Parts that the scanner did not open, and that a client may; or one piece of a message.
             self.found.is_incomplete = true;
         }
@@ -242,7 +247,7 @@ impl Walk {
     }
 
     /// RFC 2046 §5.2.1 forbids to encode a message, and so the scanner does not look into it; a client may.
-    fn encoded_message(&mut self, labels: &Labels, body: &[u8], depth: usize) {
+    fn encoded_message(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) {
         if labels.encoding == Encoding::Identity || depth >= MAX_DECODED_DEPTH {
             self.found.is_incomplete = true;
             return;
@@ -254,7 +259,7 @@ impl Walk {
     }
 
     /// The body without its transfer encoding, as far as there is room.
-    fn decoded<'a>(&mut self, labels: &Labels, body: &'a [u8]) -> Cow<'a, [u8]> {
+    fn decoded<'a>(&mut self, labels: &Labels<'_>, body: &'a [u8]) -> Cow<'a, [u8]> {
         // Octets that can make as many as there is room for; with lines of ordinary length it is less.
         let needed = match labels.encoding {
             Encoding::Identity => self.room,
@@ -280,6 +285,9 @@ impl Walk {
         self.found.body.separate();
     }
 }
+
+/// Octets of text that there is room for from the start.
+const USUAL_TEXT: usize = 4 * 1024;
 
 /// Kinds of S/MIME content that is not encrypted but out of reach (RFC 8551 §3.2.2).
 const OPAQUE: [&str; 3] = ["signed-data", "compressed-data", "certs-only"];

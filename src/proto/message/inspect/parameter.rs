@@ -8,7 +8,7 @@ use super::super::mime::MAX_PARAMETERS;
 
 /// Everything that a reader could take for the value of `name`: where a header has several forms of one parameter, no
 /// two programs agree on which counts.
-pub(super) fn values(parameters: &[(Vec<u8>, Vec<u8>)], name: &str) -> Vec<String> {
+pub(super) fn values(parameters: &[(&[u8], Cow<'_, [u8]>)], name: &str) -> Vec<String> {
     // Most headers have no form of the parameter at all; to look for each form takes longer than all else in a header.
     let is_form = |have: &[u8]| have.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
     let mut forms = parameters.iter().filter(|(have, _)| is_form(have)).peekable();
@@ -21,10 +21,7 @@ pub(super) fn values(parameters: &[(Vec<u8>, Vec<u8>)], name: &str) -> Vec<Strin
     }
     let given = |suffix: &str| {
         let name = format!("{name}{suffix}");
-        parameters
-            .iter()
-            .find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value.as_slice())
+        parameters.iter().find(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| &**value)
     };
     let extended = given("*").map(|value| {
         let (charset, text) = charset_and_text(value);
@@ -119,6 +116,10 @@ mod tests {
     fn parameters_are_decoded_in_every_form() {
         for (case, header, want) in [
             ("plain", "filename=a.txt", vec!["a.txt"]),
+            ("quoted", "filename=\"a b.txt\"; x=y", vec!["a b.txt"]),
+            ("a quotation mark inside", "filename=\"a\\\"b.txt\"; x=y", vec!["a\"b.txt"]),
+            ("a quotation that never ends", "filename=\"a b; x=y", vec!["a b; x=y"]),
+            ("folded inside quotation marks", "filename=\"a\r\n b\"; x=y", vec!["a b"]),
             ("encoded-word", "filename=\"=?utf-8?B?5paH5Lu2?=.txt\"", vec!["文件.txt"]),
             ("extended", "filename*=utf-8'zh'%E6%96%87%E4%BB%B6.txt", vec!["文件.txt"]),
             ("extended, no charset", "filename*=''a%20b", vec!["a b"]),
@@ -135,7 +136,8 @@ mod tests {
             ("two that differ", "filename=a.txt; filename*=utf-8''b.exe", vec!["b.exe", "a.txt"]),
             ("none", "name=a", vec![]),
         ] {
-            let labels = Labels::parse(format!("Content-Disposition: attachment; {header}\r\n").as_bytes());
+            let block = format!("Content-Disposition: attachment; {header}\r\n");
+            let labels = Labels::parse(block.as_bytes());
             assert_eq!(values(&labels.disposition_parameters, "filename"), want, "{case}");
         }
     }

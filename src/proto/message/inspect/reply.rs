@@ -51,7 +51,7 @@ impl Line {
 fn collect(content: &Excerpt<'_>, part: &Part, texts: &mut Vec<Vec<Line>>) {
     let mut found = Vec::new();
     leaves(content, part, &mut found);
-    let is_html = |labels: &Labels| labels.is("text", "html") || labels.is("application", "xhtml+xml");
+    let is_html = |labels: &Labels<'_>| labels.is("text", "html") || labels.is("application", "xhtml+xml");
     for wants_html in [false, true] {
         for (labels, body) in found.iter().filter(|(labels, _)| is_html(labels) == wants_html) {
             let octets = match labels.encoding {
@@ -72,14 +72,14 @@ fn collect(content: &Excerpt<'_>, part: &Part, texts: &mut Vec<Vec<Line>>) {
 }
 
 /// Text parts that are shown with the message. The depth of the recursion is bounded by the scanner.
-fn leaves<'a>(content: &'a Excerpt<'_>, part: &Part, found: &mut Vec<(Labels, &'a [u8])>) {
+fn leaves<'a>(content: &'a Excerpt<'_>, part: &Part, found: &mut Vec<(Labels<'a>, &'a [u8])>) {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().for_each(|part| leaves(content, part, found)),
         PartContent::Message(_) => {}
         PartContent::Leaf => {
             let labels = Labels::parse(content.get(part.header));
-            let is_shown = labels.disposition.is_empty() || labels.disposition == b"inline";
-            let is_text = labels.main == b"text" || labels.is("application", "xhtml+xml");
+            let is_shown = !labels.has_disposition() || labels.is_inline();
+            let is_text = labels.is_any("text") || labels.is("application", "xhtml+xml");
             if is_shown && is_text && found.len() < MAX_TEXTS {
                 found.push((labels, content.get(part.body)));
             }
