@@ -2,8 +2,10 @@
 //! (policy semantics §13.3). Each rule is filed under one of its conditions: where that one cannot hold, the rule cannot
 //! match. So what is given for a message is never too little, and what is too much the conditions themselves sort out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::{AddressPattern, Condition, Place, Rule, RuleScope, Subject};
 use crate::mail::{AddressKey, Phrase, PhraseSet};
@@ -12,13 +14,14 @@ use crate::mail::{AddressKey, Phrase, PhraseSet};
 #[derive(Clone, Debug, Default)]
 pub struct RuleIndex {
     always: Vec<Vec<usize>>,
-    addresses: HashMap<String, Vec<usize>>,
-    domains: HashMap<String, Vec<usize>>,
-    above: HashMap<String, Vec<usize>>,
+    // By what administrators have written: nobody else can make them collide.
+    addresses: FxHashMap<String, Vec<usize>>,
+    domains: FxHashMap<String, Vec<usize>>,
+    above: FxHashMap<String, Vec<usize>>,
     larger: Vec<(u64, usize)>,
-    fields: HashMap<Vec<u8>, Vec<usize>>,
-    /// Of their names.
-    field_lengths: BTreeSet<usize>,
+    fields: FxHashMap<Vec<u8>, Vec<usize>>,
+    /// A bit for each length of their names.
+    field_lengths: u128,
     phrases: PhraseSet,
     /// For each phrase, those that look for it in the Subject alone, and those that look for it in the content.
     looking: Vec<Looking>,
@@ -86,7 +89,7 @@ impl RuleIndex {
             Condition::Sender(patterns) => patterns.iter().for_each(|pattern| self.file_sender(place, pattern)),
             Condition::Size { min, .. } => self.larger.extend(min.map(|min| (min, place))),
             Condition::Header { name, .. } => {
-                self.field_lengths.insert(name.len());
+                self.field_lengths |= length_bit(name.len());
                 self.fields.entry(name.to_ascii_lowercase().into_bytes()).or_default().push(place);
             }
             Condition::Keyword { places, values } => {
@@ -139,6 +142,11 @@ impl RuleIndex {
         !(self.addresses.is_empty() && self.domains.is_empty() && self.above.is_empty())
     }
 
+    /// Some rule is filed under a sender's address.
+    pub fn asks_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// Some rule is filed under a field.
     pub fn asks_fields(&self) -> bool {
         !self.fields.is_empty()
@@ -146,8 +154,8 @@ impl RuleIndex {
 
     /// Those filed under the size, or phrases in the Subject.
     pub fn by(&self, clues: &Clues<'_>) -> Vec<usize> {
-        let end = self.larger.partition_point(|(min, _)| *min < clues.size);
-        let mut places: Vec<usize> = self.larger.iter().take(end).map(|(_, place)| *place).collect();
+        let larger = self.larger.iter().take_while(|(min, _)| *min < clues.size);
+        let mut places: Vec<usize> = larger.map(|(_, place)| *place).collect();
         let looking = clues.in_subject.iter().filter_map(|number| self.looking.get(*number));
         places.extend(looking.flat_map(|looking| &looking.subject));
         places
@@ -170,7 +178,7 @@ impl RuleIndex {
 
     /// Those filed under a header field.
     pub fn by_field(&self, name: &[u8]) -> &[usize] {
-        if !self.field_lengths.contains(&name.len()) {
+        if self.field_lengths & length_bit(name.len()) == 0 {
             return &[];
         }
         self.fields.get(&name.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
@@ -205,6 +213,11 @@ fn telling(condition: &Condition) -> Option<Telling> {
         Condition::HasAttachment => Some(Telling::Attachment),
         Condition::Recipient(_) => None,
     }
+}
+
+/// Long names share the last.
+fn length_bit(length: usize) -> u128 {
+    1 << length.min(127)
 }
 
 /// The pattern speaks of addresses alone, not of who belongs where.

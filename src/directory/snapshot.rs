@@ -1,6 +1,7 @@
 //! The snapshot: every record, and the indexes that answer who is who without a search.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::record::{self, Counters, place};
@@ -35,8 +36,16 @@ pub struct Directory {
     pub(super) staff: Arc<HashMap<DepartmentId, BTreeSet<AccountId>>>,
     /// Rules by priority, then id (policy semantics §13.1).
     pub(super) rule_order: Vec<Arc<Rule>>,
-    /// The indexes of each organisation's rules: made when the first message asks, kept until a rule changes.
-    pub(super) rule_indexes: Arc<BTreeMap<OrganisationId, OnceLock<RuleIndex>>>,
+    pub(super) rule_sections: Arc<BTreeMap<OrganisationId, RuleSection>>,
+}
+
+/// One organisation's rules.
+#[derive(Debug, Default)]
+pub(super) struct RuleSection {
+    /// Where they are in the order of all.
+    places: Range<usize>,
+    /// Made when the first message asks, kept until a rule changes.
+    index: OnceLock<RuleIndex>,
 }
 
 /// What an address is bound to.
@@ -293,15 +302,14 @@ impl Directory {
 
     /// An organisation's mail rules in the order of their priority; ties by id.
     pub fn rules_of(&self, organisation: OrganisationId) -> &[Arc<Rule>] {
-        let first = self.rule_order.partition_point(|rule| rule.organisation < organisation);
-        let end = self.rule_order.partition_point(|rule| rule.organisation <= organisation);
-        self.rule_order.get(first..end).unwrap_or_default()
+        let section = self.rule_sections.get(&organisation);
+        section.and_then(|section| self.rule_order.get(section.places.clone())).unwrap_or_default()
     }
 
     /// What finds those of [`Directory::rules_of`] that can match a message; `None` if there are no rules.
     pub fn rule_index(&self, organisation: OrganisationId) -> Option<&RuleIndex> {
-        let index = self.rule_indexes.get(&organisation)?;
-        Some(index.get_or_init(|| RuleIndex::of(self.rules_of(organisation))))
+        let section = self.rule_sections.get(&organisation)?;
+        Some(section.index.get_or_init(|| RuleIndex::of(self.rules_of(organisation))))
     }
 
     /// The rule with this id.
@@ -437,7 +445,13 @@ impl Directory {
     pub(super) fn order_rules(&mut self) {
         self.rule_order = self.rules.values().cloned().collect();
         self.rule_order.sort_by_key(|r| (r.organisation, r.priority, r.id));
-        self.rule_indexes = Arc::new(self.rule_order.iter().map(|r| (r.organisation, OnceLock::new())).collect());
+        let mut sections: BTreeMap<OrganisationId, RuleSection> = BTreeMap::new();
+        for (place, rule) in self.rule_order.iter().enumerate() {
+            let section = sections.entry(rule.organisation).or_default();
+            let first = if section.places.is_empty() { place } else { section.places.start };
+            section.places = first..place + 1;
+        }
+        self.rule_sections = Arc::new(sections);
     }
 
     /// The account or group that an address is bound to, itself or by an enabled alias.

@@ -5,8 +5,8 @@ use std::cell::{Cell, OnceCell};
 
 use super::Message;
 use super::parties::Parties;
-use crate::directory::{Condition, Directory, Place, Principal, Rule};
-use crate::mail::{Folded, Phrase, ReversePath};
+use crate::directory::{Condition, Directory, Owner, Place, Principal, Rule};
+use crate::mail::{Address, Folded, Phrase, ReversePath};
 use crate::proto::message::decode_text;
 use crate::proto::message::header::{Field, fields};
 use crate::proto::message::inspect::{Inspection, subjects};
@@ -147,17 +147,33 @@ impl<'a> Tests<'a> {
 
     /// The fields of the header.
     pub fn fields(&self) -> &[Field<'a>] {
-        self.fields.get_or_init(|| fields(self.message.header).collect())
+        self.fields.get_or_init(|| {
+            let mut all = Vec::with_capacity(USUAL_FIELDS);
+            all.extend(fields(self.message.header));
+            all
+        })
     }
 
     /// The reverse-path and the addresses in From: claims, both (policy semantics §13.3).
+    pub fn claims(&self) -> impl Iterator<Item = &Address> {
+        let reverse_path = match &self.message.sender.reverse_path {
+            ReversePath::Address(address) => Some(address),
+            ReversePath::Null => None,
+        };
+        reverse_path.into_iter().chain(self.message.header_from)
+    }
+
+    /// These are few, and none is an address of anybody here, who may have others.
+    pub fn are_few_strangers(&self) -> bool {
+        self.claims().nth(FEW).is_none()
+            && self.claims().all(|address| matches!(self.directory.owner(address), Owner::Foreign | Owner::Nobody))
+    }
+
+    /// Whoever is claimed.
     pub fn senders(&self) -> &Parties {
         self.senders.get_or_init(|| {
             let mut parties = Parties::default();
-            if let ReversePath::Address(address) = &self.message.sender.reverse_path {
-                parties.add_address(self.directory, address);
-            }
-            self.message.header_from.iter().for_each(|a| parties.add_address(self.directory, a));
+            self.claims().for_each(|address| parties.add_address(self.directory, address));
             parties
         })
     }
@@ -189,6 +205,12 @@ impl<'a> Tests<'a> {
         self.subject.get_or_init(|| subjects(self.fields().iter().copied()))
     }
 }
+
+/// Addresses that it is quicker to ask about each than to bring together.
+const FEW: usize = 4;
+
+/// Fields that most headers do not exceed.
+const USUAL_FIELDS: usize = 24;
 
 /// Whether the rule passes may depend on content.
 pub fn depends_on_content(rule: &Rule) -> bool {

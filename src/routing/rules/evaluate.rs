@@ -129,7 +129,14 @@ impl Waiting<'_> {
 /// The places of the rules that something beside the content brings up, each once.
 fn brought_up(index: &RuleIndex, message: &Message<'_>, tests: &Tests<'_>, in_subject: &[usize]) -> Vec<usize> {
     let mut places = index.by(&Clues { size: message.size, in_subject });
-    if index.asks_senders() {
+    if index.asks_senders() && tests.are_few_strangers() {
+        for address in tests.claims() {
+            if index.asks_addresses() {
+                places.extend(index.by_address(&address.key()));
+            }
+            places.extend(address.domain().into_iter().flat_map(|domain| index.by_domain(domain.as_str())));
+        }
+    } else if index.asks_senders() {
         let senders = tests.senders();
         places.extend(senders.addresses().flat_map(|address| index.by_address(address)));
         places.extend(senders.domains().flat_map(|domain| index.by_domain(domain.as_str())));

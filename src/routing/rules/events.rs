@@ -1,7 +1,5 @@
 //! Events: who sends and who receives, and which of that a rule looks at (policy semantics §13.2).
 
-use std::collections::{BTreeSet, HashSet};
-
 use super::outcome::{Event, Role};
 use super::parties::Membership;
 use super::{Message, Stage};
@@ -77,15 +75,18 @@ impl<'a> Events<'a> {
             }));
         }
         let sent = sent(directory, message, deliveries);
-        let accounts: HashSet<AccountId> =
-            received.iter().map(|r| r.account).chain(sent.iter().map(|s| s.account)).collect();
+        let accounts = received.iter().map(|r| r.account).chain(sent.iter().map(|s| s.account)).collect();
         let sender_organisation = message.sender.account().and_then(|id| directory.account_organisation(id));
         Self { membership: Membership::new(directory, accounts), sent, received, sender_organisation }
     }
 
     /// The organisations of all accounts that send or receive, each once.
-    pub fn organisations(&self) -> BTreeSet<OrganisationId> {
-        self.sent.iter().map(|s| s.organisation).chain(self.received.iter().map(|r| r.organisation)).collect()
+    pub fn organisations(&self) -> Vec<OrganisationId> {
+        let each = self.sent.iter().map(|s| s.organisation).chain(self.received.iter().map(|r| r.organisation));
+        let mut organisations: Vec<OrganisationId> = each.collect();
+        organisations.sort_unstable();
+        organisations.dedup();
+        organisations
     }
 
     /// Nothing is left to look at.

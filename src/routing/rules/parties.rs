@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use rustc_hash::FxHashSet;
+
 use crate::directory::{AddressPattern, Directory, Group, Owner, Principal, Subject, is_subdomain};
 use crate::mail::{AccountId, Address, AddressKey, Domain, GroupId};
 use crate::policy::group::is_member;
@@ -10,8 +12,8 @@ use crate::policy::sender::Identity;
 /// One side of a message: who they are, by id and by all their addresses.
 #[derive(Debug, Default)]
 pub struct Parties {
-    accounts: HashSet<AccountId>,
-    groups: HashSet<GroupId>,
+    accounts: FxHashSet<AccountId>,
+    groups: FxHashSet<GroupId>,
     addresses: HashSet<AddressKey>,
     domains: HashSet<Domain>,
 }
@@ -79,17 +81,18 @@ impl Parties {
     }
 }
 
-/// Which accounts of a message belong to an account, department or group: found out once for each of these.
+/// Which accounts of a message belong to an account, department or group: found out once for each group, and for each
+/// department if the accounts are many.
 #[derive(Debug)]
 pub struct Membership<'a> {
     directory: &'a Directory,
-    accounts: HashSet<AccountId>,
-    known: BTreeMap<Subject, HashSet<AccountId>>,
+    accounts: Vec<AccountId>,
+    known: BTreeMap<Subject, FxHashSet<AccountId>>,
 }
 
 impl<'a> Membership<'a> {
     /// Of these accounts.
-    pub fn new(directory: &'a Directory, accounts: HashSet<AccountId>) -> Self {
+    pub fn new(directory: &'a Directory, accounts: Vec<AccountId>) -> Self {
         Self { directory, accounts, known: BTreeMap::new() }
     }
 
@@ -97,41 +100,49 @@ impl<'a> Membership<'a> {
     pub fn covers(&mut self, subjects: &[Subject], account: AccountId) -> bool {
         subjects.iter().any(|subject| match subject {
             Subject::Account(id) => *id == account,
+            Subject::Department(scope) if self.accounts.len() <= FEW => {
+                self.directory.is_in_department(account, *scope)
+            }
             Subject::Department(_) | Subject::Group(_) => self
                 .known
                 .entry(*subject)
-                .or_insert_with(|| who_of(self.directory, *subject, &self.accounts))
+                .or_insert_with(|| who_of(self.directory, *subject, self.accounts.iter().copied()))
                 .contains(&account),
         })
     }
 }
 
-fn any_in(directory: &Directory, subject: Subject, accounts: &HashSet<AccountId>) -> bool {
-    !who_of(directory, subject, accounts).is_empty()
+fn any_in(directory: &Directory, subject: Subject, accounts: &FxHashSet<AccountId>) -> bool {
+    !who_of(directory, subject, accounts.iter().copied()).is_empty()
 }
 
 /// Those of the accounts that belong to the subject.
-fn who_of(directory: &Directory, subject: Subject, accounts: &HashSet<AccountId>) -> HashSet<AccountId> {
-    let those = |belongs: &dyn Fn(AccountId) -> bool| accounts.iter().copied().filter(|id| belongs(*id)).collect();
+fn who_of(
+    directory: &Directory,
+    subject: Subject,
+    accounts: impl ExactSizeIterator<Item = AccountId>,
+) -> FxHashSet<AccountId> {
     match subject {
-        Subject::Account(wanted) => those(&|id| id == wanted),
-        Subject::Department(scope) => those(&|id| directory.is_in_department(id, scope)),
+        Subject::Account(wanted) => accounts.filter(|id| *id == wanted).collect(),
+        Subject::Department(scope) => accounts.filter(|id| directory.is_in_department(*id, scope)).collect(),
         Subject::Group(id) => match directory.group(id) {
-            None => HashSet::new(),
-            Some(group) if accounts.len() <= FEW => those(&|id| is_member(directory, group, &Identity::Account(id))),
+            None => FxHashSet::default(),
+            Some(group) if accounts.len() <= FEW => {
+                accounts.filter(|id| is_member(directory, group, &Identity::Account(*id))).collect()
+            }
             // Going through the group once beats going through it for each account.
             Some(group) => {
                 let members = members(directory, group);
-                those(&|id| members.contains(&id))
+                accounts.filter(|id| members.contains(id)).collect()
             }
         },
     }
 }
 
 /// All accounts in a group, directly or through nested groups and departments, whatever their edges.
-fn members(directory: &Directory, group: &Group) -> HashSet<AccountId> {
-    let mut found = HashSet::new();
-    let mut visited = HashSet::from([group.id]);
+fn members(directory: &Directory, group: &Group) -> FxHashSet<AccountId> {
+    let mut found = FxHashSet::default();
+    let mut visited = FxHashSet::from_iter([group.id]);
     let mut work = vec![group];
     while let Some(group) = work.pop() {
         found.extend(&group.members.accounts);
@@ -143,5 +154,5 @@ fn members(directory: &Directory, group: &Group) -> HashSet<AccountId> {
     found
 }
 
-/// Accounts that are each looked for in a group.
+/// Accounts that are each asked about.
 const FEW: usize = 8;
