@@ -103,6 +103,11 @@ impl Incoming {
         Content::new(header, &self.staging, body)
     }
 
+    /// The content so far, if all of it is in memory.
+    fn in_memory(&self) -> Option<&[u8]> {
+        self.staging.in_memory()
+    }
+
     /// Octets `from..to` of the content so far are appended to `out`.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), store::Error> {
         self.staging.read(from, to, out).await

@@ -56,6 +56,9 @@ impl Source<'_> {
         let is_truncated = size > INSPECTED;
         match self {
             Source::Incoming(incoming) if !is_truncated => {
+                if let Some(found) = inspect_at_once(incoming) {
+                    return Ok(found);
+                }
                 let (content, root) = excerpt(incoming).await?;
                 let size = content.size();
                 aside(size, move || Inspection::of_parts(&content, &root, false, Inspection::LIMIT)).await
@@ -187,6 +190,18 @@ pub async fn judge(
     let mut judgement = Judgement { outcome, expansion, facts };
     judgement.add_targets(letter);
     Ok(judgement)
+}
+
+/// Inspects a message where it lies in memory, if what there is to read of it is short.
+fn inspect_at_once(incoming: &Incoming) -> Option<Inspection> {
+    let content = Excerpt::start(incoming.in_memory()?);
+    let root = incoming.structure();
+    if incoming.size() <= AT_ONCE as u64 {
+        return Some(Inspection::of_parts(&content, &root, false, Inspection::LIMIT));
+    }
+    let wanted = inspect::outline(&root, incoming.size()).into_iter().chain(inspect::texts(&root, &content));
+    let octets: u64 = wanted.map(|range| range.end.saturating_sub(range.start)).sum();
+    (octets <= AT_ONCE as u64).then(|| Inspection::of_parts(&content, &root, false, Inspection::LIMIT))
 }
 
 /// What an inspection needs of a message that has come in, and where its parts are.

@@ -84,6 +84,11 @@ impl Staging {
         self.size
     }
 
+    /// What has come so far, if all of it is in memory.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        (self.chunks == 0).then_some(&self.tail)
+    }
+
     /// Appends octets `from..to` of what has come so far to `out`; a range beyond it is cut off.
     pub async fn read(&self, from: u64, to: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         let range = from..to;
