@@ -34,8 +34,9 @@ pub struct Directory {
     pub(super) account_aliases: Arc<HashMap<AccountId, Vec<AliasId>>>,
     /// Accounts directly in a department.
     pub(super) staff: Arc<HashMap<DepartmentId, BTreeSet<AccountId>>>,
-    /// Rules by priority, then id (policy semantics §13.1).
+    /// Rules by organisation, priority and id (policy semantics §13.1).
     pub(super) rule_order: Vec<Arc<Rule>>,
+    /// Which of these are an organisation's.
     pub(super) rule_sections: Arc<BTreeMap<OrganisationId, RuleSection>>,
 }
 
