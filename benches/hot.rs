@@ -306,7 +306,7 @@ fn mail_rules(c: &mut Criterion) {
                 };
                 let candidates = rules::Candidates::of(&directory, &message, &deliveries);
                 let needed = candidates.need_content();
-                let inspection = needed.then(|| Inspection::of(black_box(&content), false, Inspection::LIMIT));
+                let inspection = needed.then(|| Inspection::of(black_box(&content[..]), false, Inspection::LIMIT));
                 rules::evaluate(&directory, &message, &deliveries, &candidates, inspection.as_ref()).matched.len()
             });
         });

@@ -28,7 +28,7 @@ pub enum Source<'a> {
     Stored(BlobId),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The first octets of the content, at most `limit`.
     pub async fn read(&self, desk: &Desk, limit: u64) -> Result<Vec<u8>, store::Error> {
         match self {
@@ -52,7 +52,7 @@ impl Source<'_> {
     }
 
     /// Looks into the first [`INSPECTED`] octets of the content.
-    async fn inspect(&self, desk: &Desk, size: u64) -> Result<Inspection, store::Error> {
+    async fn inspect(&self, desk: &Desk, size: u64) -> Result<Inspection<'a>, store::Error> {
         let is_truncated = size > INSPECTED;
         match self {
             Source::Incoming(incoming) if !is_truncated => {
@@ -66,7 +66,7 @@ impl Source<'_> {
             Source::Incoming(_) | Source::Stored(_) => {
                 let octets = self.read(desk, INSPECTED).await?;
                 let size = octets.len();
-                aside(size, move || Inspection::of(&octets, is_truncated, Inspection::LIMIT)).await
+                aside(size, move || Inspection::of(octets, is_truncated, Inspection::LIMIT)).await
             }
         }
     }
@@ -193,7 +193,7 @@ pub async fn judge(
 }
 
 /// Inspects a message where it lies in memory, if what there is to read of it is short.
-fn inspect_at_once(incoming: &Incoming) -> Option<Inspection> {
+fn inspect_at_once(incoming: &Incoming) -> Option<Inspection<'_>> {
     let content = Excerpt::start(incoming.in_memory()?);
     let root = incoming.structure();
     if incoming.size() <= AT_ONCE as u64 {

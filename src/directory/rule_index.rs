@@ -18,10 +18,11 @@ pub struct RuleIndex {
     addresses: FxHashMap<String, Vec<usize>>,
     domains: FxHashMap<String, Vec<usize>>,
     above: FxHashMap<String, Vec<usize>>,
+    /// Of both.
+    domain_shapes: Shapes,
     larger: Vec<(u64, usize)>,
     fields: FxHashMap<Vec<u8>, Vec<usize>>,
-    /// A bit for each length of their names.
-    field_lengths: u128,
+    field_shapes: Shapes,
     phrases: PhraseSet,
     /// For each phrase, those that look for it in the Subject alone, and those that look for it in the content.
     looking: Vec<Looking>,
@@ -89,7 +90,7 @@ impl RuleIndex {
             Condition::Sender(patterns) => patterns.iter().for_each(|pattern| self.file_sender(place, pattern)),
             Condition::Size { min, .. } => self.larger.extend(min.map(|min| (min, place))),
             Condition::Header { name, .. } => {
-                self.field_lengths |= length_bit(name.len());
+                self.field_shapes.add(name.as_bytes());
                 self.fields.entry(name.to_ascii_lowercase().into_bytes()).or_default().push(place);
             }
             Condition::Keyword { places, values } => {
@@ -124,6 +125,7 @@ impl RuleIndex {
             AddressPattern::Subdomains(above) => (&mut self.above, above.as_str().to_owned()),
             AddressPattern::Account(_) | AddressPattern::Group(_) | AddressPattern::Department(_) => return,
         };
+        self.domain_shapes.add(name.as_bytes());
         map.entry(name).or_default().push(place);
     }
 
@@ -166,19 +168,20 @@ impl RuleIndex {
         self.addresses.get(address.as_str()).map_or(&[], Vec::as_slice)
     }
 
-    /// Those filed under a sender's domain or one above it.
-    pub fn by_domain(&self, domain: &str) -> Vec<usize> {
-        let mut places = self.domains.get(domain).cloned().unwrap_or_default();
-        if !self.above.is_empty() {
-            let above = domain.match_indices('.').filter_map(|(at, _)| self.above.get(domain.get(at + 1..)?));
-            places.extend(above.flatten());
+    /// Adds those filed under a sender's domain or one above it.
+    pub fn add_by_domain(&self, domain: &str, places: &mut Vec<usize>) {
+        if self.domain_shapes.may_have(domain.as_bytes()) {
+            places.extend(self.domains.get(domain).into_iter().flatten());
         }
-        places
+        for (at, _) in domain.match_indices('.') {
+            let above = domain.get(at + 1..).filter(|above| self.domain_shapes.may_have(above.as_bytes()));
+            places.extend(above.and_then(|above| self.above.get(above)).into_iter().flatten());
+        }
     }
 
     /// Those filed under a header field.
     pub fn by_field(&self, name: &[u8]) -> &[usize] {
-        if self.field_lengths & length_bit(name.len()) == 0 {
+        if !self.field_shapes.may_have(name) {
             return &[];
         }
         self.fields.get(&name.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
@@ -215,9 +218,24 @@ fn telling(condition: &Condition) -> Option<Telling> {
     }
 }
 
-/// Long names share the last.
-fn length_bit(length: usize) -> u128 {
-    1 << length.min(127)
+/// Lengths and first letters of names, whatever their case: most names that nobody asks for have others, so that nothing
+/// else of the index is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shapes(u128);
+
+impl Shapes {
+    fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn bit(name: &[u8]) -> u128 {
+        let first = name.first().map_or(0, |first| usize::from(first.to_ascii_lowercase()));
+        1 << (name.len().wrapping_add(first.wrapping_mul(11)) % 128)
+    }
 }
 
 /// The pattern speaks of addresses alone, not of who belongs where.

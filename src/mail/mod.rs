@@ -43,6 +43,6 @@ pub use network::{Network, NetworkError, client_network, mask};
 pub use phrases::PhraseSet;
 pub use span::Span;
 pub use status::{EnhancedCode, EnhancedCodeError};
-pub use text::{Folded, NamePattern, Phrase};
+pub use text::{Clear, Folded, NamePattern, Phrase};
 pub use tls_wish::TlsWish;
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

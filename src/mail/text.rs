@@ -5,6 +5,7 @@
 //! space. A line break between two ideographs or kana, which are written without spaces, is nothing. Dotted and dotless
 //! i are one letter, whatever the language.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use memchr::memmem::Finder;
@@ -148,6 +149,29 @@ macro_rules! as_text {
 
 as_text!(Phrase);
 as_text!(NamePattern);
+
+/// Text that folding changes in little: ASCII, nothing of which is dropped but white space. Its words are those of the
+/// folded text but for their case.
+#[derive(Clone, Debug)]
+pub struct Clear<'a>(Cow<'a, str>);
+
+impl<'a> Clear<'a> {
+    /// Gives the text back if it is not of this kind.
+    pub fn of(text: impl Into<Cow<'a, str>>) -> Result<Self, Cow<'a, str>> {
+        // Without early ends, so that many octets are looked at at once.
+        let is_clear = |octet: u8| (b' '..=b'~').contains(&octet) | (b'\t'..=b'\r').contains(&octet);
+        let text = text.into();
+        match text.bytes().fold(true, |all, octet| all & is_clear(octet)) {
+            true => Ok(Self(text)),
+            false => Err(text),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Folded text that grows, up to a limit.
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,7 @@ pub struct Tests<'a> {
     directory: &'a Directory,
     message: &'a Message<'a>,
     deliveries: &'a [Delivery],
-    content: Option<&'a Inspection>,
+    content: Option<&'a Inspection<'a>>,
     senders: OnceCell<Parties>,
     recipients: OnceCell<Parties>,
     subject: OnceCell<Folded>,
@@ -40,7 +40,7 @@ impl<'a> Tests<'a> {
         directory: &'a Directory,
         message: &'a Message<'a>,
         deliveries: &'a [Delivery],
-        content: Option<&'a Inspection>,
+        content: Option<&'a Inspection<'a>>,
     ) -> Self {
         Self {
             directory,
@@ -104,7 +104,7 @@ impl<'a> Tests<'a> {
                 };
                 answers.fold(Answer::No, best)
             }
-            Condition::HasAttachment => self.inspect(Inspection::has_attachment),
+            Condition::HasAttachment => self.inspect(|content| content.has_attachment()),
             Condition::AttachmentName(patterns) => {
                 self.inspect(|content| patterns.iter().any(|p| content.attachment_name_matches(p)))
             }
@@ -125,7 +125,7 @@ impl<'a> Tests<'a> {
     }
 
     /// What was found counts, even if there is more that could not be read.
-    fn inspect(&self, is_found: impl Fn(&Inspection) -> bool) -> Answer {
+    fn inspect(&self, is_found: impl Fn(&Inspection<'_>) -> bool) -> Answer {
         match self.content {
             Some(content) if is_found(content) => Answer::Yes,
             Some(content) if !content.is_incomplete() => Answer::No,
@@ -145,13 +145,9 @@ impl<'a> Tests<'a> {
         })
     }
 
-    /// The fields of the header.
-    pub fn fields(&self) -> &[Field<'a>] {
-        self.fields.get_or_init(|| {
-            let mut all = Vec::with_capacity(USUAL_FIELDS);
-            all.extend(fields(self.message.header));
-            all
-        })
+    /// The fields of the header, that many may ask for them.
+    fn fields(&self) -> &[Field<'a>] {
+        self.fields.get_or_init(|| fields(self.message.header).collect())
     }
 
     /// The reverse-path and the addresses in From: claims, both (policy semantics §13.3).
@@ -208,9 +204,6 @@ impl<'a> Tests<'a> {
 
 /// Addresses that it is quicker to ask about each than to bring together.
 const FEW: usize = 4;
-
-/// Fields that most headers do not exceed.
-const USUAL_FIELDS: usize = 24;
 
 /// Whether the rule passes may depend on content.
 pub fn depends_on_content(rule: &Rule) -> bool {

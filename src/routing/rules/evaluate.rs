@@ -13,7 +13,8 @@ use super::{Message, Stage};
 use crate::directory::{Action, Approvers, Clues, ContentClues, Directory, Hold, Rule, RuleIndex};
 use crate::mail::AccountId;
 use crate::policy::sender::{Origin, Sender};
-use crate::proto::message::inspect::Inspection;
+use crate::proto::message::header::fields;
+use crate::proto::message::inspect::{self, Inspection};
 use crate::routing::expand::{Delivery, Via};
 
 /// The rules that may have something to say of a message: they look at an event of it, and their conditions hold as far
@@ -68,9 +69,12 @@ impl<'a> Candidates<'a> {
             }
         }
         let mut passes = |rule: &&Rule| is_due(rule, message) && events.is_seen_by(rule) && tests.pass_cheap(rule);
-        let phrases = index.phrases();
-        let in_subject = if phrases.is_empty() { Vec::new() } else { phrases.find(tests.subject()) };
-        let brought_up = brought_up(index, message, tests, &in_subject);
+        let (mut brought_up, may_be_in_subject) = by_header(index, message.header);
+        let in_subject = if may_be_in_subject { index.phrases().find(tests.subject()) } else { Vec::new() };
+        brought_up.extend(index.by(&Clues { size: message.size, in_subject: &in_subject }));
+        add_by_senders(index, tests, &mut brought_up);
+        brought_up.sort_unstable();
+        brought_up.dedup();
         self.rules.extend(brought_up.iter().filter_map(at).filter(&mut passes));
         // What the others are asked depends on the content: it is enough that one may need it.
         if index.content().iter().filter_map(at).any(|rule| passes(&rule)) {
@@ -97,7 +101,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// All that are to be asked, in order.
-    fn in_order(&self, message: &Message<'_>, content: Option<&Inspection>) -> Vec<&'a Rule> {
+    fn in_order(&self, message: &Message<'_>, content: Option<&Inspection<'_>>) -> Vec<&'a Rule> {
         let mut rules = self.rules.clone();
         for waiting in &self.waiting {
             let asked = waiting.places(content);
@@ -112,7 +116,7 @@ impl<'a> Candidates<'a> {
 
 impl Waiting<'_> {
     /// Those that the content brings up; all, if some of it could not be read.
-    fn places(&self, content: Option<&Inspection>) -> Vec<usize> {
+    fn places(&self, content: Option<&Inspection<'_>>) -> Vec<usize> {
         let Some(content) = content.filter(|content| !content.is_incomplete()) else {
             return self.index.content().to_vec();
         };
@@ -126,27 +130,42 @@ impl Waiting<'_> {
     }
 }
 
-/// The places of the rules that something beside the content brings up, each once.
-fn brought_up(index: &RuleIndex, message: &Message<'_>, tests: &Tests<'_>, in_subject: &[usize]) -> Vec<usize> {
-    let mut places = index.by(&Clues { size: message.size, in_subject });
-    if index.asks_senders() && tests.are_few_strangers() {
+/// The places of the rules that fields of the header bring up, and whether a Subject may contain phrases.
+fn by_header(index: &RuleIndex, header: &[u8]) -> (Vec<usize>, bool) {
+    let mut places = Vec::new();
+    let mut is_found = false;
+    let (has_phrases, asks_fields) = (!index.phrases().is_empty(), index.asks_fields());
+    if !has_phrases && !asks_fields {
+        return (places, false);
+    }
+    for field in fields(header) {
+        if asks_fields {
+            places.extend(index.by_field(field.name));
+        }
+        is_found |= has_phrases && field.is(b"Subject") && !inspect::rules_out(&field, index.phrases());
+    }
+    (places, is_found)
+}
+
+/// The places of the rules that the senders bring up.
+fn add_by_senders(index: &RuleIndex, tests: &Tests<'_>, places: &mut Vec<usize>) {
+    if !index.asks_senders() {
+        return;
+    }
+    if tests.are_few_strangers() {
         for address in tests.claims() {
             if index.asks_addresses() {
                 places.extend(index.by_address(&address.key()));
             }
-            places.extend(address.domain().into_iter().flat_map(|domain| index.by_domain(domain.as_str())));
+            if let Some(domain) = address.domain() {
+                index.add_by_domain(domain.as_str(), places);
+            }
         }
-    } else if index.asks_senders() {
+    } else {
         let senders = tests.senders();
         places.extend(senders.addresses().flat_map(|address| index.by_address(address)));
-        places.extend(senders.domains().flat_map(|domain| index.by_domain(domain.as_str())));
+        senders.domains().for_each(|domain| index.add_by_domain(domain.as_str(), places));
     }
-    if index.asks_fields() {
-        places.extend(tests.fields().iter().flat_map(|field| index.by_field(field.name)));
-    }
-    places.sort_unstable();
-    places.dedup();
-    places
 }
 
 /// What the rules make of a message. `content` is `None` if it was not needed, or could not be read.
@@ -155,7 +174,7 @@ pub fn evaluate<'a>(
     message: &'a Message<'_>,
     deliveries: &'a [Delivery],
     candidates: &Candidates<'a>,
-    content: Option<&'a Inspection>,
+    content: Option<&'a Inspection<'a>>,
 ) -> Outcome {
     let rules = candidates.in_order(message, content);
     if rules.is_empty() {

@@ -11,7 +11,7 @@ pub(super) fn decode<'a>(charset: Option<&str>, is_html: bool, octets: &'a [u8])
     let inner = if charset.is_none() && is_html { meta_charset(octets) } else { None };
     let label = charset.map(str::trim).or(inner.as_deref()).filter(|label| !label.eq_ignore_ascii_case("us-ascii"));
     if label.is_some_and(|label| label.eq_ignore_ascii_case("utf-8"))
-        && octets.is_ascii()
+        && !octets.starts_with("\u{feff}".as_bytes())
         && let Ok(text) = std::str::from_utf8(octets)
     {
         return (Cow::Borrowed(text), true);
@@ -87,6 +87,8 @@ mod tests {
         let rows = [
             ("UTF-8 without a label", None, false, "é".into(), "é", true),
             ("other octets without a label", None, false, b"caf\xe9".to_vec(), "café", false),
+            ("UTF-8 with mark", Some("utf-8"), false, "\u{feff}é".into(), "é", true),
+            ("no UTF-8", Some("utf-8"), false, b"caf\xe9".to_vec(), "caf\u{fffd}", false),
             ("labelled", Some("ISO-8859-1"), false, b"caf\xe9".to_vec(), "café", true),
             ("GB18030", Some("GB18030"), false, b"\xd6\xd0\xb9\xfa".to_vec(), "中国", true),
             ("ISO-2022-JP", Some("iso-2022-jp"), false, b"\x1b$BF|K\\\x1b(B".to_vec(), "日本", true),

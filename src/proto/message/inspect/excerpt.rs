@@ -31,11 +31,26 @@ impl<'a> Excerpt<'a> {
     }
 
     /// The octets of a range, as far as one piece has them from its start on.
-    pub(super) fn get(&self, (start, end): (u64, u64)) -> &[u8] {
+    pub(super) fn get(&self, range: (u64, u64)) -> &[u8] {
+        let piece = self.piece(range);
+        piece.and_then(|(octets, inside)| octets.get(inside)).unwrap_or_default()
+    }
+
+    /// The same, to outlive the excerpt.
+    pub(super) fn lasting(&self, range: (u64, u64)) -> Cow<'a, [u8]> {
+        match self.piece(range) {
+            Some((Cow::Borrowed(octets), inside)) => Cow::Borrowed(octets.get(inside).unwrap_or_default()),
+            Some((Cow::Owned(octets), inside)) => Cow::Owned(octets.get(inside).unwrap_or_default().to_vec()),
+            None => Cow::Borrowed(&[]),
+        }
+    }
+
+    /// The piece in which a range starts, and what of it is in the range.
+    fn piece(&self, (start, end): (u64, u64)) -> Option<(&Cow<'a, [u8]>, Range<usize>)> {
         let before = self.pieces.partition_point(|(at, _)| *at <= start);
-        let Some((at, octets)) = before.checked_sub(1).and_then(|last| self.pieces.get(last)) else { return &[] };
+        let (at, octets) = before.checked_sub(1).and_then(|last| self.pieces.get(last))?;
         let place = |offset: u64| usize::try_from(offset.saturating_sub(*at)).unwrap_or(usize::MAX).min(octets.len());
-        octets.get(place(start)..place(end)).unwrap_or_default()
+        Some((octets, place(start)..place(end)))
     }
 }
 

@@ -20,20 +20,26 @@ mod reply;
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::decode::{decode_base64, decode_quoted_printable, decode_text, plain_text};
 use super::header::{Field, fields};
 use super::mime::{Encoding, Labels};
 use super::{Part, PartContent, Scanner};
-use crate::mail::{Folded, NamePattern, Phrase, PhraseSet};
+use crate::mail::{Clear, Folded, NamePattern, Phrase, PhraseSet};
 
 pub use excerpt::{Excerpt, outline, texts};
 pub use reply::{Piece, pieces};
 
-/// What was found in a message.
+/// What was found in a message, parts of which it borrows.
 #[derive(Clone, Debug)]
-pub struct Inspection {
+pub struct Inspection<'a> {
+    /// Texts of the body that need not be folded to rule phrases out: most, and most phrases.
+    clear: Vec<Clear<'a>>,
+    /// The others.
     body: Folded,
+    /// What is clear, as soon as somebody asks for more.
+    late: OnceCell<Folded>,
     names: Vec<String>,
     folded_names: Folded,
     has_attachment: bool,
@@ -41,21 +47,22 @@ pub struct Inspection {
     is_incomplete: bool,
 }
 
-impl Inspection {
+impl<'a> Inspection<'a> {
     /// Octets of decoded text that are inspected (policy semantics §13.3).
     pub const LIMIT: usize = 10 * 1024 * 1024;
 
     /// Inspects a message, or the start of one that `is_truncated`, up to `limit` octets of decoded text.
-    pub fn of(content: &[u8], is_truncated: bool, limit: usize) -> Self {
+    pub fn of(content: impl Into<Cow<'a, [u8]>>, is_truncated: bool, limit: usize) -> Self {
+        let content = content.into();
         let mut scanner = Scanner::new();
-        scanner.push(content);
+        scanner.push(&content);
         Self::of_parts(&Excerpt::start(content), &scanner.finish_structure(), is_truncated, limit)
     }
 
     /// The same for a message whose structure is known: `root` is the top-level part of its summary. Of `content` it is
     /// enough to have the [`outline`] and the [`texts`].
-    pub fn of_parts(content: &Excerpt<'_>, root: &Part, is_truncated: bool, limit: usize) -> Self {
-        let mut walk = Walk::new(is_truncated, limit, content.size());
+    pub fn of_parts(content: &Excerpt<'a>, root: &Part, is_truncated: bool, limit: usize) -> Self {
+        let mut walk = Walk::new(is_truncated, limit);
         walk.part(content, root, 0);
         walk.finish()
     }
@@ -84,6 +91,9 @@ impl Inspection {
     /// The numbers of the phrases that some text of the body or some attachment's name contains.
     pub fn find(&self, phrases: &PhraseSet) -> Vec<usize> {
         let mut found = phrases.find(&self.body);
+        if !self.clear.iter().all(|text| phrases.rule_out(text)) {
+            found.extend(phrases.find(self.late()));
+        }
         if !self.names.is_empty() {
             found.extend(phrases.find(&self.folded_names));
         }
@@ -92,7 +102,18 @@ impl Inspection {
 
     /// Some text of the body contains the phrase.
     pub fn body_contains(&self, phrase: &Phrase) -> bool {
-        phrase.is_in(&self.body)
+        phrase.is_in(&self.body) || phrase.is_in(self.late())
+    }
+
+    fn late(&self) -> &Folded {
+        self.late.get_or_init(|| {
+            let mut folded = Folded::with_limit(usize::MAX);
+            for text in &self.clear {
+                folded.push(text.as_str());
+                folded.separate();
+            }
+            folded
+        })
     }
 
     /// Some attachment's name contains the phrase.
@@ -104,6 +125,12 @@ impl Inspection {
     pub fn attachment_name_matches(&self, pattern: &NamePattern) -> bool {
         self.folded_names.as_str().lines().any(|name| pattern.matches(name))
     }
+}
+
+/// What a field says cannot contain any of the phrases.
+pub fn rules_out(field: &Field<'_>, phrases: &PhraseSet) -> bool {
+    let text = plain_text(field.raw_value()).and_then(|text| Clear::of(text).ok());
+    text.is_some_and(|text| phrases.rule_out(&text))
 }
 
 /// What the Subject fields of a header say, folded, for phrases to be looked for: all of them, if there are several.
@@ -120,8 +147,8 @@ pub fn subjects<'a>(header: impl Iterator<Item = Field<'a>>) -> Folded {
 }
 
 /// An inspection in progress.
-struct Walk {
-    found: Inspection,
+struct Walk<'a> {
+    found: Inspection<'a>,
     /// Octets of decoded text that may still come.
     room: usize,
     /// Octets of names that may still come.
@@ -133,14 +160,13 @@ struct Walk {
     images: Vec<Vec<u8>>,
 }
 
-impl Walk {
-    /// `size` is what most texts of the message together do not exceed, in octets.
-    fn new(is_truncated: bool, limit: usize, size: usize) -> Self {
-        // Folding makes text of two-octet charsets half as long again, and hostile text longer than that.
-        let mut body = Folded::with_limit(limit.saturating_mul(2));
-        body.reserve(size.min(USUAL_TEXT));
+impl<'a> Walk<'a> {
+    fn new(is_truncated: bool, limit: usize) -> Self {
         let found = Inspection {
-            body,
+            clear: Vec::new(),
+            // Folding makes text of two-octet charsets half as long again, and hostile text longer than that.
+            body: Folded::with_limit(limit.saturating_mul(2)),
+            late: OnceCell::new(),
             names: Vec::new(),
             folded_names: Folded::with_limit(MAX_NAMES.saturating_mul(2)),
             has_attachment: false,
@@ -150,7 +176,7 @@ impl Walk {
         Self { found, room: limit, name_room: MAX_NAMES, parts: 0, shown: Vec::new(), images: Vec::new() }
     }
 
-    fn finish(mut self) -> Inspection {
+    fn finish(mut self) -> Inspection<'a> {
         let is_attached = |id: &Vec<u8>| !self.shown.iter().any(|shown| shown.eq_ignore_ascii_case(id));
         self.found.has_attachment |= self.images.iter().any(is_attached);
         self.found.is_incomplete |= self.found.body.is_cut();
@@ -158,7 +184,7 @@ impl Walk {
     }
 
     /// The depth of the recursion is bounded by the scanner, and by `depth` where a decoded message is scanned again.
-    fn part(&mut self, content: &Excerpt<'_>, part: &Part, depth: usize) {
+    fn part(&mut self, content: &Excerpt<'a>, part: &Part, depth: usize) {
         self.parts += 1;
         if self.parts > MAX_PARTS {
             self.found.is_incomplete = true;
@@ -169,14 +195,14 @@ impl Walk {
         match &part.content {
             PartContent::Multipart(parts) => parts.iter().for_each(|part| self.part(content, part, depth)),
             PartContent::Message(top) => self.message(content, top, depth),
-            PartContent::Leaf => self.leaf(&labels, content.get(part.body), depth),
+            PartContent::Leaf => self.leaf(content, &labels, part.body, depth),
         }
     }
 
     /// A message inside the message: its subject is a text of the body.
-    fn message(&mut self, content: &Excerpt<'_>, top: &Part, depth: usize) {
+    fn message(&mut self, content: &Excerpt<'a>, top: &Part, depth: usize) {
         for field in fields(content.get(top.header)).filter(|field| field.is(b"Subject")) {
-            self.body(&decode_text(field.raw_value()));
+            self.body(Cow::Owned(decode_text(field.raw_value())));
         }
         self.part(content, top, depth);
     }
@@ -221,9 +247,9 @@ impl Walk {
         self.found.names.push(name);
     }
 
-    fn leaf(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) {
+    fn leaf(&mut self, content: &Excerpt<'a>, labels: &Labels<'_>, body: (u64, u64), depth: usize) {
         if labels.is("message", "rfc822") || labels.is("message", "global") {
-            return self.encoded_message(labels, body, depth);
+            return self.encoded_message(content, labels, body, depth);
         }
         if labels.is_any("multipart") || labels.is("message", "partial") {
             // Parts that the scanner did not open, and that a client may; or one piece of a message.
@@ -233,42 +259,53 @@ impl Walk {
             return;
         }
         let is_html = excerpt::is_html(labels);
-        let octets = self.decoded(labels, body);
+        let octets = self.decoded(content, labels, body);
         let label = parameter::values(&labels.parameters, "charset").into_iter().next();
-        let (text, is_whole) = charset::decode(label.as_deref(), is_html, &octets);
-        self.found.is_incomplete |= !is_whole;
-        if is_html {
+        let label = label.as_deref();
+        let is_whole = if is_html {
+            let (text, is_whole) = charset::decode(label, true, &octets);
             let limit = MAX_PARTS.saturating_sub(self.shown.len());
             self.shown.extend(html::content_ids(&text, limit));
-            self.body(&html::text(&text));
+            self.body(Cow::Owned(html::text(&text)));
+            is_whole
         } else {
-            self.body(&text);
-        }
+            let (text, is_whole) = match &octets {
+                Cow::Borrowed(octets) => charset::decode(label, false, octets),
+                Cow::Owned(octets) => {
+                    let (text, is_whole) = charset::decode(label, false, octets);
+                    (Cow::Owned(text.into_owned()), is_whole)
+                }
+            };
+            self.body(text);
+            is_whole
+        };
+        self.found.is_incomplete |= !is_whole;
     }
 
     /// RFC 2046 §5.2.1 forbids to encode a message, and so the scanner does not look into it; a client may.
-    fn encoded_message(&mut self, labels: &Labels<'_>, body: &[u8], depth: usize) {
+    fn encoded_message(&mut self, content: &Excerpt<'a>, labels: &Labels<'_>, body: (u64, u64), depth: usize) {
         if labels.encoding == Encoding::Identity || depth >= MAX_DECODED_DEPTH {
             self.found.is_incomplete = true;
             return;
         }
-        let octets = self.decoded(labels, body);
+        let octets = self.decoded(content, labels, body);
         let mut scanner = Scanner::new();
         scanner.push(&octets);
-        self.message(&Excerpt::start(&*octets), &scanner.finish_structure(), depth + 1);
+        self.message(&Excerpt::start(octets), &scanner.finish_structure(), depth + 1);
     }
 
     /// The body without its transfer encoding, as far as there is room.
-    fn decoded<'a>(&mut self, labels: &Labels<'_>, body: &'a [u8]) -> Cow<'a, [u8]> {
+    fn decoded(&mut self, content: &Excerpt<'a>, labels: &Labels<'_>, range: (u64, u64)) -> Cow<'a, [u8]> {
         // Octets that can make as many as there is room for; with lines of ordinary length it is less.
         let needed = match labels.encoding {
             Encoding::Identity => self.room,
             Encoding::Base64 => self.room.saturating_mul(2),
             Encoding::QuotedPrintable => self.room.saturating_mul(4),
         };
+        let body = content.get(range);
         let seen = body.get(..needed).unwrap_or(body);
         let mut octets = match labels.encoding {
-            Encoding::Identity => Cow::Borrowed(seen),
+            Encoding::Identity => content.lasting((range.0, range.0.saturating_add(seen.len() as u64))),
             Encoding::Base64 => Cow::Owned(decode_base64(seen)),
             Encoding::QuotedPrintable => Cow::Owned(decode_quoted_printable(seen)),
         };
@@ -280,14 +317,16 @@ impl Walk {
         octets
     }
 
-    fn body(&mut self, text: &str) {
-        self.found.body.push(text);
-        self.found.body.separate();
+    fn body(&mut self, text: Cow<'a, str>) {
+        match Clear::of(text) {
+            Ok(text) => self.found.clear.push(text),
+            Err(text) => {
+                self.found.body.push(&text);
+                self.found.body.separate();
+            }
+        }
     }
 }
-
-/// Octets of text that there is room for from the start.
-const USUAL_TEXT: usize = 4 * 1024;
 
 /// Kinds of S/MIME content that is not encrypted but out of reach (RFC 8551 §3.2.2).
 const OPAQUE: [&str; 3] = ["signed-data", "compressed-data", "certs-only"];

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 
-fn inspect(message: impl AsRef<[u8]>) -> Inspection {
-    Inspection::of(message.as_ref(), false, Inspection::LIMIT)
+fn inspect(message: impl AsRef<[u8]>) -> Inspection<'static> {
+    Inspection::of(message.as_ref().to_vec(), false, Inspection::LIMIT)
 }
 
 fn keyword(text: &str) -> Phrase {
@@ -176,7 +176,7 @@ fn what_could_not_be_read_makes_it_incomplete() {
     ] {
         assert_eq!(inspect(message).is_incomplete(), want, "{case}");
     }
-    assert!(Inspection::of(b"\r\nx", true, 100).is_incomplete(), "truncated");
+    assert!(Inspection::of(&b"\r\nx"[..], true, 100).is_incomplete(), "truncated");
 }
 
 #[test]
@@ -186,9 +186,9 @@ fn the_limit_holds_for_each_encoding() {
     for (encoding, body) in [("8bit", text.clone()), ("base64", base64), ("quoted-printable", text.replace('n', "=6e"))]
     {
         let header = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n");
-        let found = Inspection::of(format!("{header}{body}").as_bytes(), false, text.len());
+        let found = Inspection::of(format!("{header}{body}").into_bytes(), false, text.len());
         assert!(!found.is_incomplete() && found.body_contains(&keyword("needle")), "{encoding}");
-        let found = Inspection::of(format!("{header}{body} late").as_bytes(), false, text.len());
+        let found = Inspection::of(format!("{header}{body} late").into_bytes(), false, text.len());
         assert!(found.is_incomplete() && !found.body_contains(&keyword("late")), "{encoding}");
     }
 }
@@ -257,4 +257,26 @@ fn an_excerpt_is_enough() {
         unread += octets.len() - excerpt.size();
     }
     assert!((150_000..170_000).contains(&unread), "{unread} octets of four long files stay unread");
+}
+
+#[test]
+fn phrases_are_found_in_texts_of_either_kind_and_not_across_them() {
+    let phrases = ["secret plan", "geheimer Plan"].map(Phrase::new);
+    let set = PhraseSet::new(phrases.to_vec());
+    let (ascii, other) =
+        ("\r\nthe Secret\r\n PLAN", "Content-Type: text/plain; charset=utf-8\r\n\r\ngehe\u{ad}imer Plan");
+    for (case, parts, want) in [
+        ("ASCII", [ascii, "\r\nx"], vec![0]),
+        ("others", [other, "\r\nx"], vec![1]),
+        ("both", [ascii, other], vec![0, 1]),
+        ("across two of ASCII", ["\r\ntop secret", "\r\nplan"], vec![]),
+        ("across one of each", ["\r\ntop secret", "Content-Type: text/plain; charset=utf-8\r\n\r\nplan é"], vec![]),
+    ] {
+        let found = inspect(mixed(&parts));
+        let mut numbers = found.find(&set);
+        numbers.sort_unstable();
+        assert_eq!(numbers, want, "{case}");
+        let one_by_one: Vec<usize> = (0..2).filter(|n| found.body_contains(&phrases[*n])).collect();
+        assert_eq!(one_by_one, want, "{case}");
+    }
 }

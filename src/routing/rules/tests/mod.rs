@@ -259,7 +259,7 @@ fn pass_by(directory: &Directory, mail: &Mail, sender: Sender, find: Finding) ->
     };
     let candidates = find(directory, &message, &expansion.deliveries);
     let needed_content = candidates.need_content();
-    let content = needed_content.then(|| Inspection::of(&mail.content, false, Inspection::LIMIT));
+    let content = needed_content.then(|| Inspection::of(&mail.content[..], false, Inspection::LIMIT));
     let outcome = evaluate(directory, &message, &expansion.deliveries, &candidates, content.as_ref());
     let facts = Facts { junk_by_rule: outcome.junk.clone(), ended: outcome.ended(), ..Facts::default() };
     let plan = make_plan(directory, &sender, &facts, &expansion.deliveries);
