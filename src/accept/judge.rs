@@ -61,12 +61,12 @@ impl<'a> Source<'a> {
                 }
                 let (content, root) = excerpt(incoming).await?;
                 let size = content.size();
-                aside(size, move || Inspection::of_parts(&content, &root, false, Inspection::LIMIT)).await
+                aside(size, move || Inspection::of_parts(&content, &root, false, Inspection::LIMIT).prepared()).await
             }
             Source::Incoming(_) | Source::Stored(_) => {
                 let octets = self.read(desk, INSPECTED).await?;
                 let size = octets.len();
-                aside(size, move || Inspection::of(octets, is_truncated, Inspection::LIMIT)).await
+                aside(size, move || Inspection::of(octets, is_truncated, Inspection::LIMIT).prepared()).await
             }
         }
     }

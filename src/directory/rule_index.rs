@@ -18,7 +18,7 @@ pub struct RuleIndex {
     addresses: FxHashMap<String, Vec<usize>>,
     domains: FxHashMap<String, Vec<usize>>,
     above: FxHashMap<String, Vec<usize>>,
-    /// Of both.
+    /// Of the names in these two.
     domain_shapes: Shapes,
     larger: Vec<(u64, usize)>,
     fields: FxHashMap<Vec<u8>, Vec<usize>>,
@@ -125,7 +125,9 @@ impl RuleIndex {
             AddressPattern::Subdomains(above) => (&mut self.above, above.as_str().to_owned()),
             AddressPattern::Account(_) | AddressPattern::Group(_) | AddressPattern::Department(_) => return,
         };
-        self.domain_shapes.add(name.as_bytes());
+        if let AddressPattern::Domain(_) | AddressPattern::Subdomains(_) = pattern {
+            self.domain_shapes.add(name.as_bytes());
+        }
         map.entry(name).or_default().push(place);
     }
 

@@ -205,7 +205,7 @@ impl Folded {
     }
 
     /// Makes room for so many octets more, within the limit.
-    pub fn reserve(&mut self, octets: usize) {
+    fn reserve(&mut self, octets: usize) {
         self.text.reserve(octets.min(self.limit.saturating_sub(self.text.len())));
     }
 
@@ -317,6 +317,9 @@ impl Folded {
             let (plain, odd) = piece.split_at_checked(last.map_or(0, |(at, _)| at)).unwrap_or(("", piece));
             self.characters(plain.chars().filter_map(alone));
             self.characters(folded(odd));
+            if self.is_cut {
+                return;
+            }
             rest = behind;
         }
         self.characters(rest.chars().filter_map(alone));

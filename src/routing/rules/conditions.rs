@@ -145,8 +145,8 @@ impl<'a> Tests<'a> {
         })
     }
 
-    /// The fields of the header, that many may ask for them.
-    fn fields(&self) -> &[Field<'a>] {
+    /// The fields of the header, kept, for others may ask for them too.
+    pub fn fields(&self) -> &[Field<'a>] {
         self.fields.get_or_init(|| fields(self.message.header).collect())
     }
 

@@ -13,7 +13,7 @@ use super::{Message, Stage};
 use crate::directory::{Action, Approvers, Clues, ContentClues, Directory, Hold, Rule, RuleIndex};
 use crate::mail::AccountId;
 use crate::policy::sender::{Origin, Sender};
-use crate::proto::message::header::fields;
+use crate::proto::message::header::{Field, fields};
 use crate::proto::message::inspect::{self, Inspection};
 use crate::routing::expand::{Delivery, Via};
 
@@ -47,18 +47,22 @@ impl<'a> Candidates<'a> {
         let mut events = Events::of(directory, message, deliveries);
         let tests = Tests::new(directory, message, deliveries, None);
         let mut candidates = Self::default();
-        for organisation in events.organisations() {
+        let organisations = events.organisations();
+        let is_alone = organisations.len() == 1;
+        for organisation in organisations {
             if let Some(index) = directory.rule_index(organisation) {
-                candidates.add(directory.rules_of(organisation), index, (message, &mut events, &tests));
+                candidates.add(directory.rules_of(organisation), index, is_alone, (message, &mut events, &tests));
             }
         }
         candidates
     }
 
+    /// Those of one organisation, which may be the only one.
     fn add(
         &mut self,
         rules: &'a [Arc<Rule>],
         index: &'a RuleIndex,
+        is_alone: bool,
         (message, events, tests): (&Message<'_>, &mut Events<'_>, &Tests<'_>),
     ) {
         let at = |place: &usize| rules.get(*place).map(Arc::as_ref);
@@ -69,7 +73,10 @@ impl<'a> Candidates<'a> {
             }
         }
         let mut passes = |rule: &&Rule| is_due(rule, message) && events.is_seen_by(rule) && tests.pass_cheap(rule);
-        let (mut brought_up, may_be_in_subject) = by_header(index, message.header);
+        let (mut brought_up, may_be_in_subject) = match is_alone {
+            true => by_header(index, fields(message.header)),
+            false => by_header(index, tests.fields().iter().copied()),
+        };
         let in_subject = if may_be_in_subject { index.phrases().find(tests.subject()) } else { Vec::new() };
         brought_up.extend(index.by(&Clues { size: message.size, in_subject: &in_subject }));
         add_by_senders(index, tests, &mut brought_up);
@@ -131,18 +138,18 @@ impl Waiting<'_> {
 }
 
 /// The places of the rules that fields of the header bring up, and whether a Subject may contain phrases.
-fn by_header(index: &RuleIndex, header: &[u8]) -> (Vec<usize>, bool) {
+fn by_header<'a>(index: &RuleIndex, header: impl Iterator<Item = Field<'a>>) -> (Vec<usize>, bool) {
     let mut places = Vec::new();
     let mut is_found = false;
     let (has_phrases, asks_fields) = (!index.phrases().is_empty(), index.asks_fields());
     if !has_phrases && !asks_fields {
         return (places, false);
     }
-    for field in fields(header) {
+    for field in header {
         if asks_fields {
             places.extend(index.by_field(field.name));
         }
-        is_found |= has_phrases && field.is(b"Subject") && !inspect::rules_out(&field, index.phrases());
+        is_found = is_found || (has_phrases && field.is(b"Subject") && !inspect::rules_out(&field, index.phrases()));
     }
     (places, is_found)
 }

@@ -105,8 +105,15 @@ impl<'a> Inspection<'a> {
         phrase.is_in(&self.body) || phrase.is_in(self.late())
     }
 
+    /// Does now what questions to come might take their time for: folds all text.
+    pub fn prepared(self) -> Self {
+        self.late();
+        self
+    }
+
     fn late(&self) -> &Folded {
         self.late.get_or_init(|| {
+            // Bounded by the room for decoded octets: folding makes ASCII no longer.
             let mut folded = Folded::with_limit(usize::MAX);
             for text in &self.clear {
                 folded.push(text.as_str());
@@ -202,7 +209,8 @@ impl<'a> Walk<'a> {
     /// A message inside the message: its subject is a text of the body.
     fn message(&mut self, content: &Excerpt<'a>, top: &Part, depth: usize) {
         for field in fields(content.get(top.header)).filter(|field| field.is(b"Subject")) {
-            self.body(Cow::Owned(decode_text(field.raw_value())));
+            // Of these there may be any number, which only the folded text bounds.
+            self.folded(&decode_text(field.raw_value()));
         }
         self.part(content, top, depth);
     }
@@ -320,11 +328,13 @@ impl<'a> Walk<'a> {
     fn body(&mut self, text: Cow<'a, str>) {
         match Clear::of(text) {
             Ok(text) => self.found.clear.push(text),
-            Err(text) => {
-                self.found.body.push(&text);
-                self.found.body.separate();
-            }
+            Err(text) => self.folded(&text),
         }
+    }
+
+    fn folded(&mut self, text: &str) {
+        self.found.body.push(text);
+        self.found.body.separate();
     }
 }
 

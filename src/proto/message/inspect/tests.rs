@@ -269,8 +269,8 @@ fn phrases_are_found_in_texts_of_either_kind_and_not_across_them() {
         ("ASCII", [ascii, "\r\nx"], vec![0]),
         ("others", [other, "\r\nx"], vec![1]),
         ("both", [ascii, other], vec![0, 1]),
-        ("across two of ASCII", ["\r\ntop secret", "\r\nplan"], vec![]),
-        ("across one of each", ["\r\ntop secret", "Content-Type: text/plain; charset=utf-8\r\n\r\nplan é"], vec![]),
+        ("across two of ASCII", ["\r\ntop secret ", "\r\nplan"], vec![]),
+        ("across one of each", ["\r\ntop secret ", "Content-Type: text/plain; charset=utf-8\r\n\r\nplan é"], vec![]),
     ] {
         let found = inspect(mixed(&parts));
         let mut numbers = found.find(&set);
@@ -279,4 +279,13 @@ fn phrases_are_found_in_texts_of_either_kind_and_not_across_them() {
         let one_by_one: Vec<usize> = (0..2).filter(|n| found.body_contains(&phrases[*n])).collect();
         assert_eq!(one_by_one, want, "{case}");
     }
+}
+
+#[test]
+fn subjects_of_messages_inside_are_bounded() {
+    let inside = |subjects: &str| format!("Content-Type: message/rfc822\r\n\r\n{subjects}\r\nx");
+    let long = Inspection::of(inside(&format!("Subject: {}\r\n", "x ".repeat(300))).into_bytes(), false, 100);
+    assert!(long.is_incomplete() && long.body_contains(&keyword("x x")));
+    let many = Inspection::of(inside(&"Subject: word\r\n".repeat(100)).into_bytes(), false, 100);
+    assert!(many.is_incomplete() && many.body_contains(&keyword("word")) && many.clear.len() < 2);
 }
