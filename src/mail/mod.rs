@@ -12,6 +12,7 @@ mod clock;
 mod dsn;
 mod event;
 mod flag;
+mod folded;
 mod id;
 mod key_algorithm;
 mod language;
@@ -32,6 +33,7 @@ pub use clock::{Clock, Timestamp};
 pub use dsn::{Notify, Ret};
 pub use event::{EventKind, EventKinds};
 pub use flag::{Flags, Keyword, SystemFlag, SystemFlags};
+pub use folded::{Clear, Folded};
 pub use id::{
     AccountId, AliasId, BlobId, BlobIds, DepartmentId, DomainId, EventId, GroupId, HoldId, MailboxId, OrganisationId,
     QueueId, RelayId, RuleId,
@@ -43,6 +45,6 @@ pub use network::{Network, NetworkError, client_network, mask};
 pub use phrases::PhraseSet;
 pub use span::Span;
 pub use status::{EnhancedCode, EnhancedCodeError};
-pub use text::{Clear, Folded, NamePattern, Phrase};
+pub use text::{NamePattern, Phrase};
 pub use tls_wish::TlsWish;
 pub use uid::{ModSeq, Uid, UidSet, UidValidity};

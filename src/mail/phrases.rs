@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aho_corasick::{AhoCorasick, MatchKind};
 use rustc_hash::FxHashMap;
 
-use super::text::{Clear, Folded, Phrase};
+use super::{Clear, Folded, Phrase};
 
 /// Phrases, numbered in the order in which they were given.
 #[derive(Clone, Debug, Default)]
