@@ -138,7 +138,7 @@ impl Waiting<'_> {
 }
 
 /// The places of the rules that fields of the header bring up, and whether a Subject may contain phrases.
-fn by_header<'a>(index: &RuleIndex, header: impl Iterator<Item = Field<'a>>) -> (Vec<usize>, bool) {
+pub(super) fn by_header<'a>(index: &RuleIndex, header: impl Iterator<Item = Field<'a>>) -> (Vec<usize>, bool) {
     let mut places = Vec::new();
     let mut is_found = false;
     let (has_phrases, asks_fields) = (!index.phrases().is_empty(), index.asks_fields());
@@ -146,8 +146,11 @@ fn by_header<'a>(index: &RuleIndex, header: impl Iterator<Item = Field<'a>>) -> 
         return (places, false);
     }
     for field in header {
-        if asks_fields {
-            places.extend(index.by_field(field.name));
+        // A rule is filed under one field, so that one tells for all under it. A header may have the same field as often
+        // as it has room for.
+        let rules = if asks_fields { index.by_field(field.name) } else { &[] };
+        if rules.first().is_some_and(|first| !places.contains(first)) {
+            places.extend(rules);
         }
         is_found = is_found || (has_phrases && field.is(b"Subject") && !inspect::rules_out(&field, index.phrases()));
     }

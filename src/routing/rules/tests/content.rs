@@ -1,6 +1,10 @@
 //! The rows of policy semantics T11 that look into the message.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::directory::RuleIndex;
+use crate::proto::message::header::fields;
 
 fn rejecting(condition: Condition) -> Rule {
     rule("alice", [reject()]).when(condition)
@@ -115,4 +119,17 @@ fn content_is_read_only_for_rules_that_need_it() {
     ] {
         assert_eq!(pass(&with_rules(&[rule]), &mail("stranger", "alice")).needed_content, want, "{case}");
     }
+}
+
+#[test]
+fn a_field_that_is_there_often_brings_up_its_rules_once() {
+    let asks = |name: &str| Rule {
+        conditions: vec![Condition::Header { name: name.to_owned(), contains: Vec::new() }],
+        ..rule("everyone", [tag()])
+    };
+    let rules: Vec<Arc<Rule>> = ["X-A", "X-B", "x-a", "X-C"].map(|name| Arc::new(asks(name))).to_vec();
+    let header = "x-b: 1\r\nX-A: 1\r\nX-a: 2\r\nX-B: 2\r\n".repeat(100);
+    let (mut places, _) = evaluate::by_header(&RuleIndex::of(&rules), fields(header.as_bytes()));
+    places.sort_unstable();
+    assert_eq!(places, [0, 1, 2]);
 }
